@@ -1,0 +1,158 @@
+"""Content hashes and files that appear whole or not at all.
+
+Every artefact is written to a temporary sibling and renamed into place, so a process killed at
+any instant leaves nothing half-written under a final name; what it did leave is swept by the next
+writer. What an artefact means belongs to the package that writes it, not here.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qi_pipeline.errors import QiPipelineError
+
+_TEMPORARY_MARK = ".partial-"
+
+
+def content_hash(value: Any) -> str:
+    """Return the SHA-256 (64 hex digits) of `value` as canonical JSON (sorted keys, UTF-8)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 (64 hex digits) of the file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def directory_hash(directory: Path) -> str:
+    """Return the SHA-256 over the sorted (relative path, file hash) pairs below `directory`."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return content_hash(
+        [[file.relative_to(directory).as_posix(), file_hash(file)] for file in files]
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sweep_abandoned(directory: Path) -> int:
+    """Delete temporary siblings left in `directory` by processes that no longer run.
+
+    Returns the number of entries removed.
+    """
+    removed = 0
+    for path in directory.glob(f".*{_TEMPORARY_MARK}*"):
+        pid = path.name.rsplit(_TEMPORARY_MARK, 1)[1].split("-", 1)[0]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            removed += 1
+    return removed
+
+
+def _temporary_sibling(destination: Path) -> Path:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    sweep_abandoned(destination.parent)
+    return destination.parent / (
+        f".{destination.name}{_TEMPORARY_MARK}{os.getpid()}-{secrets.token_hex(4)}"
+    )
+
+
+@contextmanager
+def disk_space_errors_named(destination: Path) -> Iterator[None]:
+    """Turn "no space left" into an error that names the artefact and the mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise QiPipelineError(
+                f"no space left while writing {destination}; free space on that disk or point "
+                "QI_DATA_DIR at another one; nothing half-written was kept"
+            ) from error
+        raise
+
+
+def build_directory(destination: Path, build: Callable[[Path], None]) -> Path:
+    """Make the directory `destination` whole: `build` fills a sibling, which is then renamed.
+
+    An existing `destination` is returned untouched (content-named directories never change).
+    When `build` raises, the sibling is deleted and the error propagates; a full disk raises
+    QiPipelineError naming the destination.
+    """
+    if destination.is_dir():
+        return destination
+    with disk_space_errors_named(destination):
+        temporary = _temporary_sibling(destination)
+        try:
+            temporary.mkdir()
+            build(temporary)
+            try:
+                temporary.rename(destination)
+            except OSError:
+                # Another process finished the same content first; its copy is as good.
+                if not destination.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return destination
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Replace the file `path` by `data` in one step."""
+    with disk_space_errors_named(path):
+        temporary = _temporary_sibling(path)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Replace the UTF-8 file `path` by `text` in one step."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Replace the file `path` by `value` as indented JSON with sorted keys, in one step."""
+    return write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Replace the file `path` by one JSON object per line, keys in the given order, in one step."""
+    return write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON Lines file.
+
+    Raises QiPipelineError naming the file and line when a line is not a JSON object.
+    """
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise QiPipelineError(f"{path}:{number} is not JSON: {error.msg}") from error
+        if not isinstance(row, dict):
+            raise QiPipelineError(f"{path}:{number} holds {type(row).__name__}, expected an object")
+        rows.append(row)
+    return rows

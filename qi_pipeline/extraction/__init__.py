@@ -1,0 +1,1 @@
+"""Snapshot to `Pattern` rows: syntax, import bindings, calls, classification, instructions."""

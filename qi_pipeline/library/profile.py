@@ -1,0 +1,146 @@
+"""Load and check a library profile: everything the pipeline knows about one TypeScript library.
+
+Flows in: a TOML file. Flows out: a frozen `Profile`. Nothing here reads a repository.
+"""
+
+import re
+import tomllib
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qi_pipeline.errors import QiPipelineError
+
+FileKind = Literal[
+    "tutorial", "app", "implementation", "test", "api_doc", "notebook", "manifest", "ignored"
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+
+class Package(_Frozen):
+    """One npm package of the library."""
+
+    name: str
+    specifiers: tuple[str, ...]
+    """Import paths that mean this package; `<specifier>/<module>` is a sub-path import of it."""
+    entries: tuple[str, ...]
+    """Globs of the file that defines the public API, newest layout first."""
+
+
+class Umbrella(_Frozen):
+    """Import paths that re-export several packages at once."""
+
+    specifiers: tuple[str, ...] = ()
+
+
+class SourceRule(_Frozen):
+    """Paths of one kind of file."""
+
+    kind: FileKind
+    globs: tuple[str, ...]
+
+
+class Compile(_Frozen):
+    """What must be installed before the library type-checks."""
+
+    development_dependencies: tuple[str, ...]
+    local_prefixes: tuple[str, ...]
+    local_protocols: tuple[str, ...]
+
+
+class Conventions(_Frozen):
+    """The facts that the convention rules speak of."""
+
+    error_categories: tuple[str, ...]
+    result_types: tuple[str, ...]
+    combinators: dict[str, int]
+    """Combinator name to the 0-based position of its Result argument."""
+    category_arguments: dict[str, int | str]
+    """Error factory name to the 0-based position, or option name, of its category."""
+
+
+class Rule(_Frozen):
+    """One convention rule's wording; the check itself is code in `validation.rules`."""
+
+    summary: str
+    message: str
+    """What a violation says; `{name}` and `{known}` are filled in."""
+
+
+class Profile(_Frozen):
+    """One TypeScript library as data."""
+
+    name: str
+    system_prompt: str
+    packages: tuple[Package, ...]
+    umbrella: Umbrella = Umbrella()
+    sources: tuple[SourceRule, ...]
+    compile: Compile
+    types: dict[str, dict[str, tuple[str, ...]]]
+    """Pattern type to package name to exported symbols."""
+    conventions: Conventions
+    rules: dict[str, Rule]
+
+    @cached_property
+    def type_of_symbol(self) -> dict[str, str]:
+        """Qualified symbol (`package:name`) to the pattern type it is evidence of."""
+        return {
+            f"{package}:{symbol}": pattern_type
+            for pattern_type, packages in self.types.items()
+            for package, symbols in packages.items()
+            for symbol in symbols
+        }
+
+    def kind_of(self, path: str) -> FileKind | None:
+        """Return the kind of the repository path `path`, or None when it is not relevant."""
+        for rule in self.sources:
+            if any(matches_glob(path, glob) for glob in rule.globs):
+                return None if rule.kind == "ignored" else rule.kind
+        return None
+
+    def package_of_specifier(self, specifier: str) -> Package | None:
+        """Return the package that the import path `specifier` means, sub-paths included."""
+        for package in self.packages:
+            if any(specifier == s or specifier.startswith(f"{s}/") for s in package.specifiers):
+                return package
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _glob_expression(glob: str) -> re.Pattern[str]:
+    """Translate a glob (`**/` any folders or none, `**` anything, `*` within one name)."""
+    tokens = re.split(r"(\*\*/|\*\*|\*)", glob)
+    table = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+    return re.compile("".join(table.get(token, re.escape(token)) for token in tokens) + r"\Z")
+
+
+def matches_glob(path: str, glob: str) -> bool:
+    """Tell whether the forward-slash path matches the glob as a whole."""
+    return _glob_expression(glob).match(path) is not None
+
+
+def load_profile(name_or_path: str = "qicore") -> Profile:
+    """Return the bundled profile of that name, or the one in the TOML file at that path.
+
+    Raises QiPipelineError when the file is missing, is not TOML, or lacks or misnames a field.
+    """
+    bundled = Path(__file__).with_name("profile.toml")
+    path = bundled if name_or_path == "qicore" else Path(name_or_path)
+    if not path.is_file():
+        raise QiPipelineError(
+            f"no library profile at {name_or_path!r}; give 'qicore' or the path of a profile.toml"
+        )
+    try:
+        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise QiPipelineError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise QiPipelineError(f"{path} is not a library profile: {problems}") from error

@@ -1,0 +1,68 @@
+/** Everything `@qi/base` offers. */
+
+export type { Failure, Result, Success } from "./result.js";
+export {
+  andThen,
+  collect,
+  failure,
+  failure as Err,
+  filter,
+  flatMap,
+  fromAsyncTryCatch,
+  fromEither,
+  fromMaybe,
+  fromTryCatch,
+  fromTryCatch as tryCatch,
+  getError,
+  getValue,
+  inspect,
+  inspectErr,
+  isFailure,
+  isSuccess,
+  map,
+  mapError,
+  match,
+  orElse,
+  success,
+  success as Ok,
+  unwrap,
+  unwrapOr,
+} from "./result.js";
+
+export type { ErrorCategory, ErrorOptions, QiError, RetryStrategy } from "./error.js";
+export {
+  authenticationError,
+  authorizationError,
+  businessError,
+  concurrencyError,
+  configurationError,
+  create,
+  createError,
+  ErrorCategories,
+  errorToString,
+  fromException,
+  fromString,
+  getCategory,
+  getRetryStrategy,
+  isErrorCategory,
+  loggerError,
+  networkError,
+  resourceError,
+  systemError,
+  timeoutError,
+  toStructuredData,
+  validationError,
+  withContext,
+} from "./error.js";
+
+export {
+  collectAsync,
+  flatMapAsync,
+  flatMapPromise,
+  isPromiseResult,
+  mapAsync,
+  mapPromise,
+  matchAsync,
+  matchPromise,
+  sequenceAsync,
+} from "./async.js";

@@ -1,0 +1,1 @@
+"""Git to immutable snapshot; history. Nothing of the repository is ever executed."""

@@ -1,0 +1,1 @@
+"""Convention rules, the TypeScript compiler and the verdict that every later stage shares."""
