@@ -62,6 +62,8 @@ class Conventions(_Frozen):
     """Combinator name to the 0-based position of its Result argument."""
     category_arguments: dict[str, int | str]
     """Error factory name to the 0-based position, or option name, of its category."""
+    factory_names: str
+    """Regular expression that names of factory functions match from their start."""
 
 
 class Rule(_Frozen):

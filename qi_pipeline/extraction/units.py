@@ -1,0 +1,116 @@
+"""Cut files into units: complete things a person would want to write.
+
+A unit is a top-level function, class or value, a test case with the setup around it, a Markdown
+block or a notebook cell, provided it calls the library. Flows in: parsed files. Flows out: `Unit`s.
+Making a unit a complete module belongs to `assembly`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tree_sitter import Node
+
+from qi_pipeline.extraction.calls import Call
+from qi_pipeline.extraction.exports import declared_names
+from qi_pipeline.extraction.pattern import SourceKind
+from qi_pipeline.extraction.syntax import Module, string_value, text_of, walk
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One learnable piece of a TypeScript file."""
+
+    file: str
+    source_kind: SourceKind
+    kind: str
+    """function, class, value or test."""
+    container: str
+    """Declared name, or the describe path and title of a test."""
+    statement: Node
+    """The top-level statement (for a test: the call of `it` or `test`)."""
+    node: Node
+    """The declaring node, `export` and `const` looked through."""
+    calls: tuple[Call, ...]
+    ordinal: int = 0
+    """Position among units of the same file, container and kind."""
+
+    @property
+    def line_range(self) -> tuple[int, int]:
+        """First and last line, 1-based, inclusive."""
+        return self.statement.start_point.row + 1, self.statement.end_point.row + 1
+
+
+_TEST_CALLS = frozenset({"it", "test"})
+_GROUP_CALLS = frozenset({"describe", "suite"})
+
+
+def cut_units(
+    module: Module, file: str, source_kind: SourceKind, calls: Sequence[Call]
+) -> list[Unit]:
+    """Return the units of one file that hold at least one of its library `calls`, in order."""
+    found = [
+        replace(unit, calls=within)
+        for unit in _candidates(module.root, file, source_kind)
+        if (within := tuple(c for c in calls if _contains(unit.statement, c.byte)))
+    ]
+    seen: Counter[tuple[str, str]] = Counter()
+    numbered: list[Unit] = []
+    for unit in found:
+        key = (unit.container, unit.kind)
+        numbered.append(replace(unit, ordinal=seen[key]))
+        seen[key] += 1
+    return numbered
+
+
+def _contains(node: Node, byte: int) -> bool:
+    return node.start_byte <= byte < node.end_byte
+
+
+def _candidates(root: Node, file: str, source_kind: SourceKind) -> Iterator[Unit]:
+    for statement in root.named_children:
+        for name, kind, node in declared_names(statement):
+            if kind != "type":
+                yield Unit(file, source_kind, kind, name, statement, node, ())
+        if statement.type == "expression_statement":
+            for titles, call in cases_below(statement):
+                path = " > ".join(titles)
+                yield Unit(file, source_kind, "test", path, call, call, ())
+
+
+def called_name(statement: Node) -> str | None:
+    """Return `it` for `it(…)` and `it.each(…)(…)`; None when the statement is not a call."""
+    node: Node | None = statement
+    if node is not None and node.type == "expression_statement":
+        node = node.named_children[0] if node.named_children else None
+    while node is not None and node.type in ("call_expression", "member_expression"):
+        node = node.child_by_field_name("function") or node.child_by_field_name("object")
+    return text_of(node) if node is not None and node.type == "identifier" else None
+
+
+def cases_below(
+    statement: Node, titles: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """Yield (describe titles + own title, statement) for each test case below a statement."""
+    name = called_name(statement)
+    if name in _TEST_CALLS:
+        yield (*titles, call_title(statement)), statement
+    elif name in _GROUP_CALLS:
+        body = group_body(statement)
+        for inner in body.named_children if body is not None else []:
+            yield from cases_below(inner, (*titles, call_title(statement)))
+
+
+def call_title(statement: Node) -> str:
+    """Return the first string argument of a test or group call, or an empty text."""
+    for node in walk(statement):
+        if node.type == "arguments":
+            title = string_value(node.named_children[0]) if node.named_children else None
+            if title is not None:
+                return title
+    return ""
+
+
+def group_body(statement: Node) -> Node | None:
+    """Return the block of a describe call's callback."""
+    return next((node for node in walk(statement) if node.type == "statement_block"), None)
