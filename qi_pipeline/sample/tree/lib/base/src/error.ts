@@ -113,30 +113,46 @@ export const withContext = (context: Context, error: QiError): QiError => ({
 export const getRetryStrategy = (category: ErrorCategory): RetryStrategy =>
   retryStrategies[category];
 
-const factory =
-  (code: string, category: ErrorCategory) =>
-  (message: string, context: Context = {}): QiError =>
-    create(code, message, category, context);
-
 /** Reports input that breaks a constraint. */
-export const validationError = factory("VALIDATION_ERROR", "VALIDATION");
+export const validationError = (message: string, context: Context = {}): QiError =>
+  create("VALIDATION_ERROR", message, "VALIDATION", context);
+
 /** Reports a failed exchange with another machine. */
-export const networkError = factory("NETWORK_ERROR", "NETWORK");
+export const networkError = (message: string, context: Context = {}): QiError =>
+  create("NETWORK_ERROR", message, "NETWORK", context);
+
 /** Reports a failure of the machine or runtime. */
-export const systemError = factory("SYSTEM_ERROR", "SYSTEM");
+export const systemError = (message: string, context: Context = {}): QiError =>
+  create("SYSTEM_ERROR", message, "SYSTEM", context);
+
 /** Reports a broken domain rule. */
-export const businessError = factory("BUSINESS_ERROR", "BUSINESS");
+export const businessError = (message: string, context: Context = {}): QiError =>
+  create("BUSINESS_ERROR", message, "BUSINESS", context);
+
 /** Reports a caller that is not who it claims to be. */
-export const authenticationError = factory("AUTH_ERROR", "AUTHENTICATION");
+export const authenticationError = (message: string, context: Context = {}): QiError =>
+  create("AUTH_ERROR", message, "AUTHENTICATION", context);
+
 /** Reports a caller that lacks a permission. */
-export const authorizationError = factory("AUTHZ_ERROR", "AUTHORIZATION");
+export const authorizationError = (message: string, context: Context = {}): QiError =>
+  create("AUTHZ_ERROR", message, "AUTHORIZATION", context);
+
 /** Reports settings that cannot be used. */
-export const configurationError = factory("CONFIG_ERROR", "CONFIGURATION");
+export const configurationError = (message: string, context: Context = {}): QiError =>
+  create("CONFIG_ERROR", message, "CONFIGURATION", context);
+
 /** Reports an answer that did not come in time. */
-export const timeoutError = factory("TIMEOUT_ERROR", "TIMEOUT");
+export const timeoutError = (message: string, context: Context = {}): QiError =>
+  create("TIMEOUT_ERROR", message, "TIMEOUT", context);
+
 /** Reports something limited that has run out. */
-export const resourceError = factory("RESOURCE_ERROR", "RESOURCE");
+export const resourceError = (message: string, context: Context = {}): QiError =>
+  create("RESOURCE_ERROR", message, "RESOURCE", context);
+
 /** Reports a conflict with work done at the same time. */
-export const concurrencyError = factory("CONCURRENCY_ERROR", "CONCURRENCY");
+export const concurrencyError = (message: string, context: Context = {}): QiError =>
+  create("CONCURRENCY_ERROR", message, "CONCURRENCY", context);
+
 /** Reports a failure of logging itself. */
-export const loggerError = factory("LOGGER_ERROR", "LOGGER");
+export const loggerError = (message: string, context: Context = {}): QiError =>
+  create("LOGGER_ERROR", message, "LOGGER", context);

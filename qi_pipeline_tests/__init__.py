@@ -1,0 +1,1 @@
+"""The tests of qi_pipeline, one folder per package."""
