@@ -28,6 +28,23 @@ class SnapshotFile(BaseModel):
     """Bytes."""
 
 
+SkipReason = Literal["symlink", "submodule", "oversize", "unsafe path", "undecodable path"]
+
+
+class SkippedFile(BaseModel):
+    """One entry of the commit that was left out on purpose.
+
+    Every symbolic link and submodule is listed; the other reasons only for paths that the profile
+    finds relevant.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    """Path in the repository; bytes that are not UTF-8 are written as `\\xNN`."""
+    reason: SkipReason
+
+
 class Snapshot(BaseModel):
     """One commit of a library, reduced to what is relevant for learning."""
 
@@ -38,6 +55,7 @@ class Snapshot(BaseModel):
     tree_hash: str
     """SHA-256 (64 hex digits) over the sorted (path, blob, kind) triples."""
     source: str
+    """Path or URL as it was given, without credentials."""
     revision: str
     commit: str
     """40 hex digits."""
@@ -47,6 +65,8 @@ class Snapshot(BaseModel):
     """First line of the commit message."""
     files: tuple[SnapshotFile, ...]
     """Sorted by path."""
+    skipped: tuple[SkippedFile, ...] = ()
+    """What was left out and why, sorted by path; not part of `tree_hash`."""
 
     def path_of(self, file: SnapshotFile) -> Path:
         """Return where the copy of `file` lies."""

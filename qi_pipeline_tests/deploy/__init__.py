@@ -1,0 +1,1 @@
+"""The deployment files, checked against the schemas of the programs that read them."""

@@ -1,0 +1,1 @@
+"""The library profile: what is relevant, and what a wrong profile says."""

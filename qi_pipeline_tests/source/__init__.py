@@ -1,0 +1,1 @@
+"""Git repositories of every shape, read without running anything of theirs."""
