@@ -1,40 +1,96 @@
 """Make units complete modules: the imports, types and helpers they need, then their code, exported.
 
 Flows in: a unit and the parsed snapshot. Flows out: module text. Relative imports are followed
-inside the snapshot; what the library exports is imported from its package, never inlined.
+inside the snapshot; what the library exports is imported from its package, never inlined. Where
+two files use one name for different things, the one reached later is renamed.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tree_sitter import Node
 
-from qi_pipeline.extraction.calls import Import, read_imports
-from qi_pipeline.extraction.exports import LibraryExports, Symbol, declared_names
-from qi_pipeline.extraction.syntax import Module, captures, text_of
+from qi_pipeline.extraction.exports import Import, LibraryExports, declared_names, read_imports
+from qi_pipeline.extraction.scopes import Scopes
+from qi_pipeline.extraction.syntax import Module, ancestors, text_of, walk
 from qi_pipeline.extraction.units import Unit, called_name, group_body
 
-_REFERENCES = """
-(identifier) @name
-(type_identifier) @name
-(shorthand_property_identifier) @name
-"""
+
+@dataclass(frozen=True)
+class _Declared:
+    """A top-level declaration of the snapshot."""
+
+    file: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Imported:
+    """Something that an import statement brings in."""
+
+    specifier: str
+    name: str
+    """Exported name; `*` for a namespace, `default` for a default import."""
+    second_name: str = ""
+    """Set when the unit's file imports the same thing twice, say as a type and as a value."""
+
+
+class _File:
+    """What the top-level names of one file are."""
+
+    def __init__(self, module: Module) -> None:
+        self.imports: dict[str, Import] = {item.local: item for item in read_imports(module)}
+        self.statements: dict[str, list[Node]] = {}
+        """Declared name to its statements: overloads and a type beside its value share a name."""
+        for statement in module.root.named_children:
+            for name, _, _ in declared_names(statement):
+                known = self.statements.setdefault(name, [])
+                if statement not in known:
+                    known.append(statement)
+        self.scopes = Scopes(module.root, self.imports.keys() | self.statements.keys())
+        self._mentioned: dict[tuple[int, int], frozenset[str]] = {}
+
+    def mentioned(self, nodes: Iterable[Node]) -> list[str]:
+        """Return the file's top-level names that `nodes` mention, sorted."""
+        return sorted(frozenset().union(*map(self._mentioned_in, nodes)))
+
+    def _mentioned_in(self, node: Node) -> frozenset[str]:
+        place = (node.start_byte, node.end_byte)
+        if place not in self._mentioned:
+            mentions = self.scopes.free_mentions(node)
+            self._mentioned[place] = frozenset(text_of(mention) for mention in mentions)
+        return self._mentioned[place]
 
 
 @dataclass
 class _Draft:
     """The module being put together."""
 
-    imports: dict[str, dict[str, tuple[str, bool]]] = field(default_factory=dict)
-    """Specifier to local name to (imported name, type only)."""
-    bare: list[str] = field(default_factory=list)
-    helpers: dict[tuple[str, int], str] = field(default_factory=dict)
-    """(file, start byte) of a statement to its text."""
+    own: frozenset[_Declared]
+    """What the unit itself declares."""
+    imports: dict[_Imported, bool] = field(default_factory=dict)
+    """What is imported to whether only types need it."""
+    helpers: dict[tuple[str, int], Node] = field(default_factory=dict)
+    """(file, start byte) of a statement to the statement."""
     files: list[str] = field(default_factory=list)
     """Files in the order they were reached."""
+    names: dict[_Declared | _Imported, str] = field(default_factory=dict)
+    """What a thing is called in the module."""
+    renamed: dict[str, dict[str, str]] = field(default_factory=dict)
+    """File to its names that are called differently in the module."""
 
-    def add_import(self, specifier: str, local: str, imported: str, *, type_only: bool) -> None:
-        self.imports.setdefault(specifier, {})[local] = (imported, type_only)
+    def name(self, thing: _Declared | _Imported, file: str, local: str) -> None:
+        """Give `thing`, which `file` calls `local`, a name that nothing else has."""
+        if thing not in self.names:
+            taken = set(self.names.values())
+            name, count = local, 1
+            while name in taken:
+                count += 1
+                name = f"{local}{count}"
+            self.names[thing] = name
+        if self.names[thing] != local:
+            self.renamed.setdefault(file, {})[local] = self.names[thing]
 
 
 class ModuleAssembler:
@@ -43,80 +99,108 @@ class ModuleAssembler:
     def __init__(self, library: LibraryExports) -> None:
         """Use the parsed files and exports of `library`."""
         self._library = library
-        self._imports: dict[str, dict[str, Import]] = {}
-        self._statements: dict[str, dict[str, Node]] = {}
+        self._files: dict[str, _File] = {}
 
     def assemble(self, unit: Unit) -> str:
         """Return the unit as a complete module."""
-        draft = _Draft()
+        file = self._file(unit.file)
+        own = [name for name, _, _ in declared_names(unit.statement)]
+        draft = _Draft(frozenset(_Declared(unit.file, name) for name in own))
+        for name in own:
+            draft.name(_Declared(unit.file, name), unit.file, name)
         if unit.kind == "test":
             code, nodes = _test_with_setup(unit)
         else:
-            code, nodes = _exported(unit.statement), [unit.statement]
-        own = frozenset(name for name, _, _ in declared_names(unit.statement))
-        self._collect(unit.file, nodes, own, draft)
-        return _render(draft, code)
+            nodes = sorted(
+                {node for name in own for node in file.statements[name]},
+                key=lambda node: node.start_byte,
+            )
+            code = "\n\n".join(_exported(node) for node in nodes)
+        self._collect(unit.file, nodes, draft)
+        return _render(draft, [self._helper(draft, *key) for key in _in_order(draft)], code)
 
-    def _collect(
-        self, file: str, nodes: Iterable[Node], own: frozenset[str], draft: _Draft
-    ) -> None:
-        """Add to `draft` all that `nodes` of `file` refer to, helpers of helpers included."""
-        if file not in draft.files:
-            draft.files.append(file)
-        imports, statements = self._names_of(file)
-        for name in sorted({text for node in nodes for text in _referenced(node)} - own):
-            if name in statements:
-                self._add_declared(file, name, own, draft)
-            elif name in imports:
-                self._add_imported(file, imports[name], own, draft)
+    def _collect(self, file: str, nodes: Sequence[Node], draft: _Draft) -> None:
+        """Add to `draft` all that `nodes` of `file` mention, helpers of helpers included.
 
-    def _names_of(self, file: str) -> tuple[dict[str, Import], dict[str, Node]]:
-        if file not in self._imports:
-            module = self._library.modules[file]
-            self._imports[file] = {item.local: item for item in read_imports(module)}
-            self._statements[file] = {
-                name: statement
-                for statement in module.root.named_children
-                for name, _, _ in declared_names(statement)
-            }
-        return self._imports[file], self._statements[file]
+        Breadth first, so that names near the unit are kept and distant ones give way.
+        """
+        pending = deque([(file, nodes)])
+        while pending:
+            file, nodes = pending.popleft()
+            if file not in draft.files:
+                draft.files.append(file)
+            for local in self._file(file).mentioned(nodes):
+                thing, type_only = self._meaning(file, local, draft)
+                if isinstance(thing, _Imported) and file == draft.files[0]:
+                    # The unit's own text is never renamed.
+                    known_as = draft.names.get(thing, local)
+                    thing = replace(thing, second_name="" if known_as == local else local)
+                draft.name(thing, file, local)
+                if isinstance(thing, _Imported):
+                    draft.imports[thing] = type_only and draft.imports.get(thing, True)
+                elif thing not in draft.own:
+                    statements = self._file(thing.file).statements[thing.name]
+                    added = {(thing.file, s.start_byte): s for s in statements}
+                    if not added.keys() <= draft.helpers.keys():
+                        draft.helpers.update(added)
+                        pending.append((thing.file, statements))
 
-    def _add_declared(self, file: str, name: str, own: frozenset[str], draft: _Draft) -> None:
-        declaration = self._library.declared_in(file).get(name)
-        symbol = self._library.symbol_of(declaration) if declaration is not None else None
-        if symbol is not None:
-            _import_symbol(draft, symbol, name)
-            return
-        statement = self._names_of(file)[1][name]
-        key = (file, statement.start_byte)
-        if key in draft.helpers:
-            return
-        draft.helpers[key] = _without_export(statement)
-        self._collect(file, [statement], own, draft)
+    def _file(self, path: str) -> _File:
+        if path not in self._files:
+            self._files[path] = _File(self._library.modules[path])
+        return self._files[path]
 
-    def _add_imported(self, file: str, item: Import, own: frozenset[str], draft: _Draft) -> None:
-        symbol = self._library.exports_of_specifier(item.specifier, file).get(item.imported)
-        if symbol is not None:
-            _import_symbol(draft, symbol, item.local, type_only=item.type_only)
-            return
-        target = self._library.declaration_of(item.specifier, file, item.imported)
-        if target is not None and target.name == item.local:
-            self._add_declared(target.file, target.name, own, draft)
+    def _meaning(self, file: str, local: str, draft: _Draft) -> tuple[_Declared | _Imported, bool]:
+        """Return what a top-level name of a file stands for, and whether it is but a type."""
+        item = None
+        if local in self._file(file).statements:
+            thing = _Declared(file, local)
         else:
-            draft.add_import(item.specifier, item.local, item.imported, type_only=item.type_only)
+            item = self._file(file).imports[local]
+            target = self._library.declaration_of(item.specifier, file, item.imported)
+            thing = _Declared(target.file, target.name) if target else _Declared("", "")
+        if thing in draft.own:
+            return thing, False
+        if item is None:
+            declaration = self._library.declared_in(file)[local]
+            symbol = self._library.symbol_of(declaration)
+        else:
+            symbol = self._library.exports_of_specifier(item.specifier, file).get(item.imported)
+        type_only = item is not None and item.type_only
+        if symbol is not None:
+            type_only = type_only or symbol.declaration.kind == "type"
+            return _Imported(symbol.package, symbol.name), type_only
+        if item is not None and not thing.file:
+            return _Imported(item.specifier, item.imported), type_only
+        return thing, False
+
+    def _helper(self, draft: _Draft, file: str, start: int) -> str:
+        """Return a helper's statement without `export`, under the names of the module."""
+        statement = _without_export(draft.helpers[file, start])
+        renamed = draft.renamed.get(file)
+        if not renamed:
+            return text_of(statement)
+        source = text_of(statement).encode()
+        mentions = sorted(self._file(file).scopes.free_mentions(statement), key=_start)
+        for mention in reversed(mentions):
+            name = renamed.get(text_of(mention))
+            if name is None:
+                continue
+            shorthand = mention.type == "shorthand_property_identifier"
+            new = f"{text_of(mention)}: {name}" if shorthand else name
+            first, last = (b - statement.start_byte for b in (mention.start_byte, mention.end_byte))
+            source = source[:first] + new.encode() + source[last:]
+        return source.decode()
 
 
-def _import_symbol(draft: _Draft, symbol: Symbol, local: str, *, type_only: bool = False) -> None:
-    draft.add_import(
-        symbol.package,
-        local,
-        symbol.name,
-        type_only=type_only or symbol.declaration.kind == "type",
-    )
+def _start(node: Node) -> int:
+    return node.start_byte
 
 
-def _referenced(node: Node) -> set[str]:
-    return {text_of(name) for name in captures(_REFERENCES, node).get("name", [])}
+def _in_order(draft: _Draft) -> list[tuple[str, int]]:
+    """Return the helpers' keys, those of distant files first."""
+    order = {file: rank for rank, file in enumerate(reversed(draft.files))}
+    return sorted(draft.helpers, key=lambda key: (order[key[0]], key[1]))
 
 
 def _documented(statement: Node) -> str:
@@ -136,64 +220,110 @@ def _exported(statement: Node) -> str:
     return f"{text[:start]}export {text[start:]}"
 
 
-def _without_export(statement: Node) -> str:
+def _without_export(statement: Node) -> Node:
     if statement.type != "export_statement":
-        return text_of(statement)
-    inner = statement.child_by_field_name("declaration")
-    return text_of(inner) if inner is not None else text_of(statement)
+        return statement
+    return statement.child_by_field_name("declaration") or statement
+
+
+_HOOKS = frozenset({"beforeEach", "afterEach", "beforeAll", "afterAll", "vi"})
 
 
 def _test_with_setup(unit: Unit) -> tuple[str, list[Node]]:
-    """Return a test inside its describe blocks, their setup kept and sibling tests left out."""
-    chain = [unit.statement]
-    node = unit.statement.parent
-    while node is not None:
-        if node.type == "expression_statement":
-            chain.append(node)
-        node = node.parent
-    code = text_of(unit.statement)
+    """Return a test inside its describe blocks with the setup it needs, sibling tests left out."""
+    groups = [node for node in ancestors(unit.statement) if node.type == "expression_statement"]
+    bodies = [(group, body) for group in groups if (body := group_body(group)) is not None]
     nodes = [unit.statement]
-    for group in chain[1:]:
-        body = group_body(group)
-        if body is None:
-            continue
-        setup = [
-            child
-            for child in body.named_children
-            if called_name(child) not in ("it", "test", "describe", "suite")
-            and child.type != "comment"
-        ]
-        nodes.extend(setup)
-        head = group.text[: body.start_byte - group.start_byte].decode() if group.text else ""
-        inner = "\n".join([*(text_of(child) for child in setup), code])
-        code = f"{head}{{\n{inner}\n}});"
-    # The names that the frame itself uses (describe, it, expect) come from the first call's name.
-    frame = [c for group in chain for c in group.named_children[:1]]
-    return code, [*nodes, *[n for f in frame if (n := f.child_by_field_name("function"))]]
+    for group, body in bodies:
+        nodes.extend(_outside(group, body))
+    offered = [child for _, body in bodies for child in body.named_children if _is_setup(child)]
+    root = list(ancestors(unit.statement))[-1]
+    hooks = [child for child in root.named_children if called_name(child) in _HOOKS]
+    needed = [*hooks, *(child for child in offered if not _setup_names(child))]
+    nodes.extend(needed)
+    while True:
+        mentioned = {name for node in nodes for name in _words(node)}
+        more = [c for c in offered if c not in needed and _setup_names(c) & mentioned]
+        if not more:
+            break
+        needed.extend(more)
+        nodes.extend(more)
+    code = _indented(unit.statement)
+    for group, body in bodies:
+        source = group.text or b""
+        start, end = body.start_byte - group.start_byte, body.end_byte - group.start_byte
+        inner = [_indented(child) for child in body.named_children if child in needed]
+        head, tail = source[:start].decode(), source[end:].decode()
+        lines = "".join(f"{part}\n\n" if "\n" in part else f"{part}\n" for part in inner)
+        code = f"{_margin(group)}{head}{{\n{lines}{code}\n{_margin(group)}}}{tail}"
+    return "\n\n".join([*(text_of(hook) for hook in hooks), code]), nodes
 
 
-def _render(draft: _Draft, code: str) -> str:
-    order = {file: rank for rank, file in enumerate(reversed(draft.files))}
-    helpers = [
-        text
-        for (file, start), text in sorted(
-            draft.helpers.items(), key=lambda item: (order[item[0][0]], item[0][1])
-        )
-    ]
-    return "\n\n".join([*_import_lines(draft.imports), *helpers, code]).strip() + "\n"
+def _outside(group: Node, body: Node) -> list[Node]:
+    """Return the parts of a describe statement beside its callback: `describe`, titles, tables."""
+    call = group.named_children[0]
+    function = call.child_by_field_name("function")
+    arguments = call.child_by_field_name("arguments")
+    beside = [a for a in arguments.named_children if body not in a.children] if arguments else []
+    return [*([function] if function is not None else []), *beside]
 
 
-def _import_lines(imports: dict[str, dict[str, tuple[str, bool]]]) -> list[str]:
+def _is_setup(child: Node) -> bool:
+    return child.type != "comment" and called_name(child) not in _CASES
+
+
+_CASES = frozenset({"it", "test", "describe", "suite"})
+
+
+def _setup_names(statement: Node) -> set[str]:
+    return {name for name, _, _ in declared_names(statement)}
+
+
+def _words(node: Node) -> set[str]:
+    return {text_of(child) for child in walk(node) if child.type in _NAME_TYPES}
+
+
+_NAME_TYPES = frozenset({"identifier", "type_identifier", "shorthand_property_identifier"})
+
+
+def _margin(node: Node) -> str:
+    """Return the white space that indents a node's first line."""
+    block = node.parent
+    before = block.text[: node.start_byte - block.start_byte] if block and block.text else b""
+    line = before.rpartition(b"\n")[2].decode()
+    return line if not line.strip() else ""
+
+
+def _indented(node: Node) -> str:
+    return _margin(node) + text_of(node)
+
+
+def _render(draft: _Draft, helpers: Iterable[str], code: str) -> str:
+    imports: dict[str, dict[str, tuple[str, bool]]] = {}
+    for thing, type_only in draft.imports.items():
+        names = imports.setdefault(thing.specifier, {})
+        names[draft.names[thing]] = (thing.name, type_only)
+    return _module_text(imports, [*helpers, code])
+
+
+def _module_text(
+    imports: Mapping[str, Mapping[str, tuple[str, bool]]], parts: Iterable[str]
+) -> str:
+    text = "\n\n".join([*_import_lines(imports), *parts])
+    return text.replace("\r\n", "\n").strip() + "\n"
+
+
+def _import_lines(imports: Mapping[str, Mapping[str, tuple[str, bool]]]) -> list[str]:
+    """Return the import statements of specifier to local name to (exported name, type only)."""
     lines: list[str] = []
     for specifier in sorted(imports, key=lambda s: (not s.startswith("@"), s)):
         names = imports[specifier]
         named: list[str] = []
         for local, (imported, type_only) in sorted(names.items()):
+            prefix = "import type" if type_only else "import"
             if imported == "*":
-                prefix = "import type" if type_only else "import"
                 lines.append(f'{prefix} * as {local} from "{specifier}";')
             elif imported == "default":
-                prefix = "import type" if type_only else "import"
                 lines.append(f'{prefix} {local} from "{specifier}";')
             else:
                 alias = f"{imported} as {local}" if imported != local else local
@@ -231,14 +361,16 @@ def complete_block(module: Module, library: LibraryExports) -> str:
     if not any(s.type == "export_statement" for s in statements):
         text = _with_exports(module)
     if any(s.type == "import_statement" for s in statements):
-        return text.rstrip() + "\n"
+        return _module_text({}, [text])
     declared = {name for s in statements for name, _, _ in declared_names(s)}
     known = library.names_anywhere()
-    used = sorted(name for name in _referenced(module.root) & known.keys() if name not in declared)
-    draft = _Draft()
-    for name in used:
-        _import_symbol(draft, known[name], name)
-    return _render(draft, text)
+    scopes = Scopes(module.root, known.keys() - declared)
+    imports: dict[str, dict[str, tuple[str, bool]]] = {}
+    for name in sorted({text_of(mention) for mention in scopes.free_mentions(module.root)}):
+        symbol = known[name]
+        names = imports.setdefault(symbol.package, {})
+        names[name] = (symbol.name, symbol.declaration.kind == "type")
+    return _module_text(imports, [text])
 
 
 _EXPORTABLE = frozenset(

@@ -13,7 +13,7 @@ from typing import cast
 from tree_sitter import Node
 
 from qi_pipeline.extraction.pattern import Category, PatternType
-from qi_pipeline.extraction.syntax import captures, walk
+from qi_pipeline.extraction.syntax import captures
 from qi_pipeline.library.profile import Profile
 
 # Services outrank composition, composition outranks errors, and plain creation is everywhere:
@@ -64,24 +64,29 @@ def measure(nodes: Sequence[Node], symbols: Iterable[str]) -> Features:
         symbols=len(set(symbols)),
         complexity=decisions + 1,
         depth=max((_function_depth(node) for node in nodes), default=0),
-        awaits=sum(node.type == "await_expression" for root in nodes for node in walk(root)),
+        awaits=sum(len(captures("(await_expression) @a", node).get("a", [])) for node in nodes),
         lines=sum(node.end_point.row - node.start_point.row + 1 for node in nodes),
     )
 
 
-_FUNCTION_TYPES = frozenset(
-    {"arrow_function", "function_expression", "function_declaration", "method_definition"}
-)
+_FUNCTIONS = """
+(arrow_function) @f
+(function_expression) @f
+(function_declaration) @f
+(generator_function) @f
+(generator_function_declaration) @f
+(method_definition) @f
+"""
 
 
 def _function_depth(root: Node) -> int:
     deepest = 0
-    stack = [(root, 0)]
-    while stack:
-        node, depth = stack.pop()
-        inner = depth + (node.type in _FUNCTION_TYPES)
-        deepest = max(deepest, inner)
-        stack.extend((child, inner) for child in node.named_children)
+    open_until: list[int] = []
+    for function in captures(_FUNCTIONS, root).get("f", []):
+        while open_until and open_until[-1] <= function.start_byte:
+            open_until.pop()
+        open_until.append(function.end_byte)
+        deepest = max(deepest, len(open_until))
     return deepest
 
 

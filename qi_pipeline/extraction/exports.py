@@ -12,6 +12,7 @@ from typing import Literal
 from tree_sitter import Node
 
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.extraction.scopes import bound_identifiers
 from qi_pipeline.extraction.syntax import Module, parse_module, string_value, text_of
 from qi_pipeline.library.profile import Package, Profile, matches_glob
 
@@ -70,11 +71,13 @@ _KINDS: dict[str, DeclarationKind] = {
 
 
 def declared_names(node: Node) -> Iterator[tuple[str, DeclarationKind, Node]]:
-    """Yield (name, kind, declaring node) of a top-level statement, `export` looked through.
+    """Yield (name, kind, declaring node) of a statement, `export` and `declare` looked through.
 
     The declaring node of `const f = …` is its declarator.
     """
     inner = node.child_by_field_name("declaration") if node.type == "export_statement" else node
+    if inner is not None and inner.type == "ambient_declaration":
+        inner = inner.named_children[0] if inner.named_children else None
     if inner is None:
         return
     if inner.type in _KINDS:
@@ -83,14 +86,58 @@ def declared_names(node: Node) -> Iterator[tuple[str, DeclarationKind, Node]]:
             yield text_of(name), _KINDS[inner.type], inner
     elif inner.type in ("lexical_declaration", "variable_declaration"):
         for declarator in inner.named_children:
-            name = declarator.child_by_field_name("name")
-            if name is not None and name.type == "identifier":
-                value = declarator.child_by_field_name("value")
-                function = value is not None and value.type in (
-                    "arrow_function",
-                    "function_expression",
-                )
+            pattern = declarator.child_by_field_name("name")
+            value = declarator.child_by_field_name("value")
+            function = value is not None and value.type in _FUNCTION_VALUES
+            for name in bound_identifiers(pattern) if pattern is not None else []:
                 yield text_of(name), "function" if function else "value", declarator
+
+
+_FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
+
+
+@dataclass(frozen=True)
+class Import:
+    """One local name that an import statement binds."""
+
+    local: str
+    imported: str
+    """Exported name; `*` for a namespace, `default` for a default import."""
+    specifier: str
+    type_only: bool
+    statement: Node
+
+
+def read_imports(module: Module) -> list[Import]:
+    """Return the names that the file's static imports bind, in order."""
+    found: list[Import] = []
+    for statement in module.root.named_children:
+        if statement.type != "import_statement":
+            continue
+        specifier = string_value(statement.child_by_field_name("source"))
+        clause = next((c for c in statement.named_children if c.type == "import_clause"), None)
+        if specifier is None or clause is None:
+            continue
+        type_only = any(child.type == "type" for child in statement.children)
+        for local, imported, is_type in _clause_names(clause):
+            found.append(Import(local, imported, specifier, type_only or is_type, statement))
+    return found
+
+
+def _clause_names(clause: Node) -> Iterator[tuple[str, str, bool]]:
+    for part in clause.named_children:
+        if part.type == "identifier":
+            yield text_of(part), "default", False
+        elif part.type == "namespace_import":
+            yield text_of(part.named_children[0]), "*", False
+        elif part.type == "named_imports":
+            for item in part.named_children:
+                name = item.child_by_field_name("name")
+                if name is None:
+                    continue
+                alias = item.child_by_field_name("alias") or name
+                is_type = any(child.type == "type" for child in item.children)
+                yield text_of(alias), text_of(name), is_type
 
 
 def _read_file(path: str, module: Module) -> _FileExports:
@@ -99,35 +146,64 @@ def _read_file(path: str, module: Module) -> _FileExports:
         for statement in module.root.named_children
         for name, kind, _ in declared_names(statement)
     }
+    imported = {item.local: item for item in read_imports(module) if item.imported != "*"}
     local: dict[str, Declaration] = {}
     forwarded: list[_ReExport] = []
     for statement in module.root.named_children:
         if statement.type != "export_statement":
             continue
-        specifier = string_value(statement.child_by_field_name("source"))
-        clause = next((c for c in statement.named_children if c.type == "export_clause"), None)
-        if clause is not None:
-            for item in clause.named_children:
-                name_node = item.child_by_field_name("name")
-                if name_node is None:
-                    continue
-                alias = item.child_by_field_name("alias") or name_node
-                if specifier is not None:
-                    forwarded.append(_ReExport(specifier, text_of(name_node), text_of(alias)))
-                elif text_of(name_node) in declared:
-                    local[text_of(alias)] = declared[text_of(name_node)]
-        elif specifier is not None:
-            forwarded.append(_ReExport(specifier, "*", None))
-        else:
-            local.update({name: declared[name] for name, _, _ in declared_names(statement)})
+        source = statement.child_by_field_name("source")
+        if source is not None:
+            forwarded.extend(_re_exports(statement, string_value(source) or ""))
+            continue
+        for name, as_name in _named_exports(statement):
+            if name in declared:
+                local[as_name] = declared[name]
+            elif name in imported:
+                item = imported[name]
+                forwarded.append(_ReExport(item.specifier, item.imported, as_name))
     return _FileExports(local, declared, tuple(forwarded))
+
+
+def _re_exports(statement: Node, specifier: str) -> Iterator[_ReExport]:
+    """Yield what `export … from specifier` passes on.
+
+    `export * as group` exports a namespace, whose members are no names of this file.
+    """
+    types = {child.type for child in statement.named_children}
+    if "export_clause" in types:
+        for name, as_name in _named_exports(statement):
+            yield _ReExport(specifier, name, as_name)
+    elif "namespace_export" not in types:
+        yield _ReExport(specifier, "*", None)
+
+
+def _named_exports(statement: Node) -> Iterator[tuple[str, str]]:
+    """Yield (name in the file, exported as) of a statement without `*`."""
+    for clause in statement.named_children:
+        if clause.type == "export_clause":
+            yield from _exported_pairs(clause)
+    default = any(child.type == "default" for child in statement.children)
+    for name, _, _ in declared_names(statement):
+        yield name, "default" if default else name
+    value = statement.child_by_field_name("value")
+    if value is not None and value.type == "identifier":
+        yield text_of(value), "default"
+
+
+def _exported_pairs(clause: Node) -> Iterator[tuple[str, str]]:
+    """Yield (name, exported as) of `{ name, name as other }`."""
+    for item in clause.named_children:
+        name = item.child_by_field_name("name")
+        if name is not None:
+            yield text_of(name), text_of(item.child_by_field_name("alias") or name)
 
 
 def resolve_relative(from_file: str, specifier: str, files: Mapping[str, object]) -> str | None:
     """Return the snapshot file that a relative import means (`.js` stands for `.ts`), or None."""
     base = posixpath.normpath(posixpath.join(posixpath.dirname(from_file), specifier))
     stem = base.removesuffix(".js").removesuffix(".ts")
-    candidates = (f"{stem}.ts", f"{base}.ts", f"{base}/index.ts", f"{stem}/index.ts")
+    candidates = (f"{stem}.ts", f"{base}.ts", f"{stem}/index.ts")
     return next((candidate for candidate in candidates if candidate in files), None)
 
 
@@ -142,6 +218,7 @@ class LibraryExports:
         self.profile = profile
         self.modules = modules
         self._files: dict[str, _FileExports] = {}
+        self._exports: dict[str, dict[str, Declaration]] = {}
         self.entries: dict[str, str] = {}
         for package in profile.packages:
             entry = _entry_file(package, modules)
@@ -173,9 +250,14 @@ class LibraryExports:
             self._files[path] = _read_file(path, self.modules[path])
         return self._files[path]
 
-    def exports_of(self, path: str, _seen: frozenset[str] = frozenset()) -> dict[str, Declaration]:
+    def exports_of(self, path: str) -> dict[str, Declaration]:
         """Return exported name to declaration of one file, re-exports followed (cycles end)."""
-        if path in _seen or path not in self.modules:
+        if path not in self._exports:
+            self._exports[path] = self._follow(path, frozenset())
+        return self._exports[path]
+
+    def _follow(self, path: str, seen: frozenset[str]) -> dict[str, Declaration]:
+        if path in seen or path not in self.modules:
             return {}
         file = self._file(path)
         found = dict(file.local)
@@ -183,9 +265,9 @@ class LibraryExports:
             target = resolve_relative(path, forward.specifier, self.modules)
             if target is None:
                 continue
-            inner = self.exports_of(target, _seen | {path})
+            inner = self._follow(target, seen | {path})
             if forward.name is None:
-                found = {**inner, **found}
+                found = {**{n: d for n, d in inner.items() if n != "default"}, **found}
             elif forward.imported in inner:
                 found[forward.name] = inner[forward.imported]
         return found
@@ -225,13 +307,14 @@ class LibraryExports:
         package = self.profile.package_of_specifier(specifier)
         if package is None or package.name not in self.entries:
             return None
-        prefix = next(s for s in package.specifiers if specifier.startswith(f"{s}/"))
-        return resolve_relative(
-            self.entries[package.name], f"./{specifier.removeprefix(prefix + '/')}", self.modules
-        )
+        entry = self.entries[package.name]
+        prefix = next((s for s in package.specifiers if specifier.startswith(f"{s}/")), None)
+        if prefix is None:
+            return entry
+        return resolve_relative(entry, f"./{specifier.removeprefix(prefix + '/')}", self.modules)
 
     def names_anywhere(self) -> dict[str, Symbol]:
-        """Return every exported non-type name; on a collision the earlier package wins."""
+        """Return every exported name, types included; on a collision the earlier package wins."""
         merged: dict[str, Symbol] = {}
         for package in reversed(self.profile.packages):
             merged.update(self.symbols.get(package.name, {}))

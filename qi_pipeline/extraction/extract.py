@@ -6,7 +6,7 @@ the library, every resolved call, and what could not be read. Verdicts belong to
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from qi_pipeline.artefacts import content_hash
@@ -69,6 +69,7 @@ class Extraction:
     calls: tuple[LocatedCall, ...]
     """Sorted by file and place."""
     unreadable: tuple[Unreadable, ...]
+    """Sorted by file and line."""
     files_read: int
 
 
@@ -103,11 +104,7 @@ class _Extractor:
         sources = [file for file in self.snapshot.files if file.kind != "manifest"]
         code = [file for file in sources if file.path in self.library.modules]
         units = [(file, unit) for file in code for unit in self._units(file)]
-        tested = {
-            f"{item.call.package}:{item.call.symbol}"
-            for item in self.calls
-            if item.source_kind == "test"
-        }
+        tested = set(_symbols([item.call for item in self.calls if item.source_kind == "test"]))
         patterns = [p for f, u in units if (p := self._unit_pattern(f, u, tested)) is not None]
         for file in sources:
             if file.path not in self.library.modules:
@@ -115,7 +112,7 @@ class _Extractor:
         return Extraction(
             patterns=tuple(sorted(patterns, key=lambda pattern: pattern.id)),
             calls=tuple(sorted(self.calls, key=_place)),
-            unreadable=tuple(self.unreadable),
+            unreadable=tuple(sorted(self.unreadable, key=lambda item: (item.file, item.line))),
             files_read=len(sources),
         )
 
@@ -141,6 +138,7 @@ class _Extractor:
         )
         if pattern_type is None:
             return None
+        implementation = self.assembler.assemble(unit)
         covered = {implements.qualified} if implements else set(symbols)
         return self._pattern(
             file,
@@ -148,7 +146,9 @@ class _Extractor:
             identity=[unit.kind, unit.ordinal],
             pattern_type=pattern_type,
             instruction=unit_instruction(unit, _packages(symbols)),
-            implementation=self.assembler.assemble(unit),
+            implementation=implementation,
+            # An assembled module opens with its imports, up to the first blank line.
+            imports=parse_module(implementation.partition("\n\n")[0]),
             features=measure([unit.statement], symbols),
             line_range=unit.line_range,
             symbols=symbols,
@@ -183,11 +183,12 @@ class _Extractor:
                 pattern_type=pattern_type,
                 instruction=block_instruction(block, document, _packages(symbols)),
                 implementation=completed.text,
+                imports=completed,
                 features=measure(
                     [n for n in completed.root.named_children if n.type != "import_statement"],
                     symbols,
                 ),
-                line_range=(first, first + max(0, len(block.text.splitlines()) - 1)),
+                line_range=(first, first + block.text.rstrip("\n").count("\n")),
                 symbols=symbols,
                 tested=set(symbols) <= tested,
             )
@@ -206,14 +207,9 @@ class _Extractor:
         self, place: str, kind: SourceKind, block: CodeBlock, module: Module
     ) -> None:
         for call in resolve_calls(module, bind_names(module, place, self.library)):
-            shifted = Call(
-                call.line + block.first_line - 1,
-                call.column,
-                call.symbol,
-                call.package,
-                call.form,
-                call.byte,
-            )
+            margin = block.margins[call.line - 1] if block.margins else 0
+            line = call.line + block.first_line - 1
+            shifted = replace(call, line=line, column=call.column + margin)
             self.calls.append(LocatedCall(place, kind, shifted))
 
     def _pattern(  # noqa: PLR0913 - one keyword per field of the record
@@ -225,6 +221,7 @@ class _Extractor:
         pattern_type: PatternType,
         instruction: str,
         implementation: str,
+        imports: Module,
         features: Features,
         line_range: tuple[int, int],
         symbols: tuple[str, ...],
@@ -240,7 +237,7 @@ class _Extractor:
             metadata=PatternMetadata(
                 source_file=file.path,
                 line_range=line_range,
-                dependencies=_dependencies(implementation),
+                dependencies=_dependencies(imports),
                 test_coverage=tested,
             ),
             symbols=symbols,
@@ -270,11 +267,10 @@ def _packages(symbols: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({symbol.split(":")[0] for symbol in symbols}))
 
 
-def _dependencies(implementation: str) -> tuple[str, ...]:
-    statements = parse_module(implementation).root.named_children
+def _dependencies(module: Module) -> tuple[str, ...]:
     found = (
         string_value(statement.child_by_field_name("source"))
-        for statement in statements
+        for statement in module.root.named_children
         if statement.type == "import_statement"
     )
     return tuple(sorted({specifier for specifier in found if specifier}))

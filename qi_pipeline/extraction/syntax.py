@@ -29,8 +29,12 @@ class Module:
 
 
 def parse_module(text: str) -> Module:
-    """Parse TypeScript; a text with syntax errors still gives a tree (see `syntax_error_line`)."""
-    source = text.encode()
+    """Parse TypeScript; a text with syntax errors still gives a tree (see `syntax_error_line`).
+
+    A byte order mark is dropped, as the compiler does; lone surrogates become `?`.
+    """
+    source = text.removeprefix("\ufeff").encode(errors="replace")
+    text = source.decode()
     return Module(text, source, Parser(_LANGUAGE).parse(source))
 
 

@@ -8,13 +8,14 @@ Making a unit a complete module belongs to `assembly`.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from tree_sitter import Node
 
 from qi_pipeline.extraction.calls import Call
 from qi_pipeline.extraction.exports import declared_names
 from qi_pipeline.extraction.pattern import SourceKind
-from qi_pipeline.extraction.syntax import Module, string_value, text_of, walk
+from qi_pipeline.extraction.syntax import Module, string_value, text_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def _contains(node: Node, byte: int) -> bool:
 
 def _candidates(root: Node, file: str, source_kind: SourceKind) -> Iterator[Unit]:
     for statement in root.named_children:
-        for name, kind, node in declared_names(statement):
+        # A statement is one unit, named by its first name: `const a = …, b = …` is not cut.
+        for name, kind, node in islice(declared_names(statement), 1):
             if kind != "type":
                 yield Unit(file, source_kind, kind, name, statement, node, ())
         if statement.type == "expression_statement":
@@ -102,15 +104,24 @@ def cases_below(
 
 
 def call_title(statement: Node) -> str:
-    """Return the first string argument of a test or group call, or an empty text."""
-    for node in walk(statement):
-        if node.type == "arguments":
-            title = string_value(node.named_children[0]) if node.named_children else None
-            if title is not None:
-                return title
-    return ""
+    """Return the title of a test or group call: its first argument when that is a string."""
+    first = next(iter(_arguments(statement)), None)
+    if first is not None and first.type == "template_string":
+        return text_of(first).strip("`")
+    return string_value(first) or ""
 
 
 def group_body(statement: Node) -> Node | None:
     """Return the block of a describe call's callback."""
-    return next((node for node in walk(statement) if node.type == "statement_block"), None)
+    for argument in _arguments(statement):
+        body = argument.child_by_field_name("body")
+        if body is not None and body.type == "statement_block":
+            return body
+    return None
+
+
+def _arguments(statement: Node) -> list[Node]:
+    """Return the arguments of the outermost call: those of `(…)` in `it.each([…])(…)`."""
+    call = statement.named_children[0] if statement.named_children else None
+    arguments = call.child_by_field_name("arguments") if call is not None else None
+    return arguments.named_children if arguments is not None else []

@@ -51,6 +51,8 @@ class Compile(_Frozen):
     development_dependencies: tuple[str, ...]
     local_prefixes: tuple[str, ...]
     local_protocols: tuple[str, ...]
+    compiler_options: dict[str, bool | str] = {}
+    """Options of the library's own tsconfig that its users compile with too."""
 
 
 class Conventions(_Frozen):
@@ -62,6 +64,16 @@ class Conventions(_Frozen):
     """Combinator name to the 0-based position of its Result argument."""
     category_arguments: dict[str, int | str]
     """Error factory name to the 0-based position, or option name, of its category."""
+    tag_member: str = "tag"
+    """Discriminating member of a Result (R1)."""
+    payload_members: tuple[str, ...] = ("value", "error")
+    """Members that hold a Result's content (R2)."""
+    positional_handlers: tuple[str, ...] = ()
+    """Combinators that take one handler per variant, by position (R5)."""
+    throwing_callbacks: tuple[str, ...] = ()
+    """Functions whose first argument may throw, because they catch (R7)."""
+    throwing_declarations: tuple[str, ...] = ()
+    """Functions (`name`) and methods (`Class.name`) that may throw (R7)."""
     factory_names: str
     """Regular expression that names of factory functions match from their start."""
 

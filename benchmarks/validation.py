@@ -1,0 +1,55 @@
+"""How long extraction and validation of a whole library take.
+
+Run: python benchmarks/validation.py SOURCE [--revision REV] [--runs N]
+The npm dependencies are installed once before the clock starts. Prints the median of N runs.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from qi_pipeline.extraction.extract import extract_patterns
+from qi_pipeline.library.profile import load_profile
+from qi_pipeline.recognition.duplicates import cluster_near_duplicates
+from qi_pipeline.settings import Settings
+from qi_pipeline.source.take import take_snapshot
+from qi_pipeline.validation.checker import Checker
+from qi_pipeline.validation.patterns import validate_patterns
+from qi_pipeline.validation.workspace import prepare_library
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source")
+    parser.add_argument("--revision", default="HEAD")
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    profile, settings = load_profile(), Settings()
+    extracting: list[float] = []
+    validating: list[float] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        snapshot = take_snapshot(
+            options.source, options.revision, profile, folder / "snapshots", folder / "mirrors"
+        )
+        library = prepare_library(snapshot, profile, settings.cache_dir)
+        for _ in range(options.runs):
+            started = time.perf_counter()
+            extraction = extract_patterns(snapshot, profile)
+            extracting.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            texts = {pattern.id: pattern.implementation for pattern in extraction.patterns}
+            with Checker(library, profile, settings.toolchain_dir) as checker:
+                validate_patterns(extraction.patterns, checker, cluster_near_duplicates(texts))
+            validating.append(time.perf_counter() - started)
+    print(f"machine     {platform.machine()}, Python {platform.python_version()}")
+    print(f"library     {options.source} at {snapshot.commit[:12]}, {extraction.files_read} files")
+    print(f"extraction  {statistics.median(extracting):6.2f} s, {len(texts)} patterns")
+    print(f"validation  {statistics.median(validating):6.2f} s, compiler start included")
+
+
+if __name__ == "__main__":
+    main()

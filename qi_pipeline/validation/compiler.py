@@ -1,0 +1,207 @@
+"""A client of the TypeScript 7 compiler's API server.
+
+One long-lived native process (`tsc --api --async`) answers JSON-RPC requests framed by
+`Content-Length` headers on its standard streams. Requests are pipelined: all are written, then the
+answers are collected. Flows in: method names and parameters. Flows out: their results. What is
+asked, and what an answer means, belongs to `checker` and `questions`.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from qi_pipeline.errors import QiPipelineError
+
+Request = tuple[str, dict[str, Any]]
+
+_STDERR_BYTES_SHOWN = 2000
+_ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+class CompilerFailedError(Exception):
+    """The compiler process died, fell silent or refused a request; a restart may mend it."""
+
+
+def compiler_executable(toolchain_dir: Path) -> Path:
+    """Return the native `tsc` below `toolchain_dir`.
+
+    Same folder as typescript/lib/getExePath.js names. Raises QiPipelineError when it is missing.
+    """
+    machine = platform.machine().lower()
+    package = f"typescript-{platform.system().lower()}-{_ARCHITECTURES.get(machine, machine)}"
+    executable = toolchain_dir / "node_modules" / "@typescript" / package / "lib" / "tsc"
+    if not executable.is_file():
+        raise QiPipelineError(
+            f"no TypeScript compiler at {executable}; run `make setup` (or `npm ci` in "
+            f"{toolchain_dir}), or point QI_TOOLCHAIN_DIR at a folder where it has run"
+        )
+    return executable
+
+
+class Compiler:
+    """One compiler process; a context manager that ends the process on exit."""
+
+    def __init__(self, toolchain_dir: Path, directory: Path) -> None:
+        """Take the folder of the toolchain and the process's working directory."""
+        self._executable = compiler_executable(toolchain_dir)
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._arrival = threading.Condition()
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._ended = True
+        self._last_id = 0
+
+    def __enter__(self) -> Self:
+        """Start the process."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the process."""
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, or None when no process runs."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start a fresh process and shake hands with it."""
+        self.stop()
+        # A file, not a pipe: nobody has to drain it. Appending, because the offset is shared.
+        self._stderr = tempfile.TemporaryFile("a+b")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [self._executable, "--api", "--async", "--cwd", self._directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+        )
+        self._answers.clear()
+        self._ended = False
+        self._reader = threading.Thread(
+            target=self._read_answers, args=(self._process,), daemon=True
+        )
+        self._reader.start()
+        self.ask([("initialize", {})], timeout_s=60)
+
+    def stop(self) -> None:
+        """End the process, if one runs, and forget its answers."""
+        if self._process is None:
+            return
+        # The server blocks on its input; closing that lets it leave, killing makes sure.
+        self._process.kill()
+        self._process.wait()
+        if self._reader is not None:
+            self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+            if stream is not None:
+                _close_quietly(stream)
+        self._process = None
+        self._ended = True
+
+    def ask(self, requests: Sequence[Request], timeout_s: float) -> list[Any]:
+        """Return the results of `requests`, in order; all are under way at once.
+
+        Raises CompilerFailedError when the process dies, one request is refused, or `timeout_s`
+        passes before the last answer.
+        """
+        if self._process is None:
+            raise CompilerFailedError("the compiler is not running")
+        first = self._last_id + 1
+        self._last_id += len(requests)
+        self._write(self._process, requests, first)
+        answers = self._collect(range(first, self._last_id + 1), timeout_s)
+        for (method, _), answer in zip(requests, answers, strict=True):
+            if "error" in answer:
+                raise CompilerFailedError(f"{method}: {answer['error'].get('message')}")
+        return [answer.get("result") for answer in answers]
+
+    def _write(
+        self, process: subprocess.Popen[bytes], requests: Sequence[Request], first: int
+    ) -> None:
+        frames = bytearray()
+        for number, (method, parameters) in enumerate(requests, start=first):
+            message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
+            body = json.dumps(message).encode()
+            frames += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        try:
+            if process.stdin is not None:
+                process.stdin.write(frames)
+                process.stdin.flush()
+        except OSError as error:
+            raise self._failure("closed its input") from error
+
+    def _collect(self, numbers: range, timeout_s: float) -> list[dict[str, Any]]:
+        deadline = time.monotonic() + timeout_s
+        collected = []
+        with self._arrival:
+            for number in numbers:
+                while number not in self._answers:
+                    left = deadline - time.monotonic()
+                    if self._ended:
+                        raise self._failure("ended before it answered")
+                    if left <= 0 or not self._arrival.wait(left):
+                        raise self._failure(f"gave no answer within {timeout_s:.0f} s")
+                collected.append(self._answers.pop(number))
+        return collected
+
+    def _failure(self, what: str) -> CompilerFailedError:
+        return CompilerFailedError(f"the TypeScript compiler {what}{self._stderr_tail()}")
+
+    def _stderr_tail(self) -> str:
+        if self._stderr is None or self._stderr.closed:
+            return ""
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - _STDERR_BYTES_SHOWN))
+        text = self._stderr.read().decode(errors="replace").strip()
+        return f"; it wrote: {text}" if text else ""
+
+    def _read_answers(self, process: subprocess.Popen[bytes]) -> None:
+        stream = process.stdout
+        try:
+            while stream is not None and (message := _read_frame(stream)) is not None:
+                if isinstance(message.get("id"), int):
+                    with self._arrival:
+                        self._answers[message["id"]] = message
+                        self._arrival.notify_all()
+        finally:
+            with self._arrival:
+                self._ended = True
+                self._arrival.notify_all()
+
+
+def _close_quietly(stream: IO[bytes]) -> None:
+    try:
+        stream.close()
+    except BrokenPipeError:
+        # Unsent bytes for a process that is gone are of no use to anyone.
+        return
+
+
+def _read_frame(stream: IO[bytes]) -> dict[str, Any] | None:
+    """Return the next JSON-RPC message, or None at the end of the stream."""
+    length = 0
+    while (line := stream.readline()) not in (b"\r\n", b""):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    body = stream.read(length)
+    if not length or len(body) < length:
+        return None
+    message = json.loads(body)
+    return message if isinstance(message, dict) else {}

@@ -1,0 +1,190 @@
+"""What is asked of the compiler about one state of the program, many files at a time.
+
+Flows in: files, offsets and spans. Flows out: diagnostics, declaration handles and which
+expressions are a Result. Every method sends all its requests before it waits for an answer.
+Which questions are worth asking belongs to `rules` and `references`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.library.profile import Profile
+from qi_pipeline.validation.compiler import Compiler, Request
+from qi_pipeline.validation.references import LibraryFacts
+from qi_pipeline.validation.source_tree import SourceTree, parse_handle
+
+_ALIAS = 1 << 21
+"""SymbolFlags.Alias"""
+
+Handles = frozenset[str]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Asks about one snapshot of one project."""
+
+    compiler: Compiler
+    snapshot: int
+    project: str
+    timeout_s: float
+
+    def diagnostics(self, method: str, files: Iterable[str]) -> list[list[dict[str, Any]]]:
+        """Return the errors of each file; `method` is the API's, warnings are left out."""
+        answers = self._ask((method, {"file": file}) for file in files)
+        return [[item for item in answer or [] if item["category"] == 1] for answer in answers]
+
+    def symbols(self, offsets: Mapping[str, Iterable[int]]) -> dict[str, dict[int, Handles]]:
+        """Return, for each file, offset to the declaration handles of the symbol there."""
+        wanted = {file: sorted(set(found)) for file, found in offsets.items()}
+        answers = self._ask(
+            ("getSymbolsAtPositions", {"file": file, "positions": positions})
+            for file, positions in wanted.items()
+        )
+        return {
+            file: {
+                offset: frozenset((symbol or {}).get("declarations") or ())
+                for offset, symbol in zip(positions, answer or [], strict=True)
+            }
+            for (file, positions), answer in zip(wanted.items(), answers, strict=True)
+        }
+
+    def result_spans(
+        self,
+        spans: Mapping[str, Iterable[Span]],
+        texts: Mapping[str, bytes],
+        member: str,
+        members: Handles,
+    ) -> dict[str, frozenset[Span]]:
+        """Return those spans whose expression's type has the Result types' `member`.
+
+        `texts` are the files in UTF-16; `members` are the handles a Result's members have.
+        """
+        wanted = {file: list(dict.fromkeys(found)) for file, found in spans.items()}
+        wanted = {file: found for file, found in wanted.items() if found}
+        located = self._locations(wanted, texts)
+        types = self._types(located)
+        found = self._types_with_member(types, member, members)
+        return {
+            file: frozenset(span for span, kind in by_span.items() if kind in found)
+            for file, by_span in types.items()
+        }
+
+    def _locations(
+        self, spans: Mapping[str, list[Span]], texts: Mapping[str, bytes]
+    ) -> dict[str, dict[Span, str]]:
+        trees = self._trees(spans)
+        located: dict[str, dict[Span, str]] = {}
+        for tree, (file, found) in zip(trees, spans.items(), strict=True):
+            handles = {span: tree.handle_of_span(texts[file], *span) for span in found}
+            located[file] = {span: handle for span, handle in handles.items() if handle}
+        return located
+
+    def _trees(self, files: Iterable[str]) -> list[SourceTree]:
+        names = list(files)
+        answers = self._ask(("getSourceFile", {"file": file}) for file in names)
+        return [
+            SourceTree.decode(file, answer["data"])
+            for file, answer in zip(names, answers, strict=True)
+        ]
+
+    def _types(self, located: Mapping[str, Mapping[Span, str]]) -> dict[str, dict[Span, int]]:
+        answers = self._ask(
+            ("getTypeAtLocations", {"locations": list(handles.values())})
+            for handles in located.values()
+        )
+        return {
+            file: {
+                span: kind["id"] for span, kind in zip(handles, answer or [], strict=True) if kind
+            }
+            for (file, handles), answer in zip(located.items(), answers, strict=True)
+        }
+
+    def _types_with_member(
+        self, types: Mapping[str, Mapping[Span, int]], member: str, members: Handles
+    ) -> set[int]:
+        distinct = sorted({kind for by_span in types.values() for kind in by_span.values()})
+        answers = self._ask(
+            ("getPropertyOfType", {"type": kind, "name": member}) for kind in distinct
+        )
+        return {
+            kind
+            for kind, symbol in zip(distinct, answers, strict=True)
+            if symbol and not members.isdisjoint(symbol.get("declarations") or ())
+        }
+
+    def library_facts(
+        self, file: str, offsets: Mapping[str, int], profile: Profile
+    ) -> LibraryFacts:
+        """Return what the library exports, read from the file that imports every package.
+
+        `offsets` are those of each package's namespace name in `file`. Raises QiPipelineError when
+        a package exports nothing or none exports a Result type.
+        """
+        (namespaces,) = self._ask(
+            [("getSymbolsAtPositions", {"file": file, "positions": list(offsets.values())})]
+        )
+        modules = self._aliased(namespaces)
+        answers = self._ask(("getExportsOfModule", {"symbol": module["id"]}) for module in modules)
+        exports = {name: answer or [] for name, answer in zip(offsets, answers, strict=True)}
+        for name, found in exports.items():
+            if not found:
+                raise QiPipelineError(
+                    f"package {name} exports nothing; its entry file does not parse or is empty; "
+                    "choose another revision"
+                )
+        return LibraryFacts(
+            exports={
+                name: frozenset(symbol["name"] for symbol in found)
+                for name, found in exports.items()
+            },
+            export_handles={
+                handle: f"{name}:{symbol['name']}"
+                for name, found in exports.items()
+                for symbol in found
+                for handle in symbol.get("declarations") or ()
+            },
+            result_members=self._result_members(exports, profile),
+        )
+
+    def _result_members(
+        self, exports: Mapping[str, list[dict[str, Any]]], profile: Profile
+    ) -> Handles:
+        names = profile.conventions.result_types
+        types = [
+            symbol for found in exports.values() for symbol in found if symbol["name"] in names
+        ]
+        declared = [
+            parse_handle(handle)
+            for symbol in self._aliased(types)
+            for handle in symbol.get("declarations") or ()
+        ]
+        files = sorted({path for _, path in declared})
+        trees = dict(zip(files, self._trees(files), strict=True))
+        members = frozenset(
+            member for index, path in declared for member in trees[path].members_of(index)
+        )
+        if not members:
+            raise QiPipelineError(
+                f"the library exports none of the types {', '.join(names)} with members of its "
+                "own, so no rule about a Result could ever fire; set `conventions.result_types` "
+                "in the profile or choose another revision"
+            )
+        return members
+
+    def _aliased(self, symbols: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what each symbol stands for in the end; one that is no alias stands for itself."""
+        given = list(symbols)
+        aliases = [symbol for symbol in given if symbol["flags"] & _ALIAS]
+        answers = self._ask(("getAliasedSymbol", {"symbol": symbol["id"]}) for symbol in aliases)
+        meant = {alias["id"]: answer for alias, answer in zip(aliases, answers, strict=True)}
+        return [meant.get(symbol["id"], symbol) for symbol in given]
+
+    def _ask(self, requests: Iterable[Request]) -> list[Any]:
+        common = {"snapshot": self.snapshot, "project": self.project}
+        return self.compiler.ask(
+            [(method, {**common, **parameters}) for method, parameters in requests],
+            self.timeout_s,
+        )

@@ -1,0 +1,174 @@
+# ruff: noqa: E501, RUF001 - TypeScript in tables reads best one case a line
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.library.profile import Profile
+from qi_pipeline.validation.checker import Checker
+from qi_pipeline.validation.compiler import Compiler, CompilerFailedError, Request
+from qi_pipeline.validation.workspace import LibraryWorkspace
+from qi_pipeline_tests.validation.conftest import TOOLCHAIN
+
+GOOD = 'import { success } from "@qi/base";\nexport const fine = success(1);\n'
+BAD = 'import { success } from "@qi/base";\nexport const x: string = success(1);\n'
+
+
+@pytest.fixture
+def own_checker(profile: Profile, library: LibraryWorkspace) -> Iterator[Checker]:
+    with Checker(library, profile, TOOLCHAIN) as running:
+        yield running
+
+
+def test_verdicts_come_in_the_given_order_and_are_the_same_every_time(checker: Checker) -> None:
+    modules = {"z": GOOD, "a": BAD, "m": GOOD, "k": "const ="}
+    first = checker.check_modules(modules)
+    assert list(first) == ["z", "a", "m", "k"]
+    assert [v.compiles for v in first.values()] == [True, False, True, False]
+    assert checker.check_modules(modules) == first
+    assert checker.check_module(BAD) == first["a"]
+
+
+def test_a_verdict_names_no_folder_of_this_run(checker: Checker, library: LibraryWorkspace) -> None:
+    text = 'import * as b from "@qi/base"; export const x = b.missing; import("@qi/none");'
+    messages = " ".join(d.message for d in checker.check_module(text).diagnostics)
+    assert 'typeof import("typescript/lib/base/src/index")' in messages
+    assert tempfile.gettempdir() not in messages
+    assert str(library.root) not in messages
+
+
+def test_line_and_column_count_from_one_in_utf16_units(checker: Checker) -> None:
+    text = "\ufeffexport const a = '𝒳'; const b: number = 'x';\r\nexport const c: number = 'y'; export { b };"
+    assert [(d.line, d.column) for d in checker.check_module(text).diagnostics] == [
+        (1, 30),
+        (2, 14),
+    ]
+
+
+def test_the_strict_options_are_on(checker: Checker) -> None:
+    texts = {
+        "noUncheckedIndexedAccess": "export const f = (a: number[]): number => a[0];",
+        "noImplicitReturns": "export function f(a: boolean) { if (a) { return 1; } }",
+        "noFallthroughCasesInSwitch": "export const f = (a: number) => { switch (a) { case 1: a++; case 2: a--; } };",
+        "noImplicitAny": "export const f = (a) => a;",
+        "noUncheckedSideEffectImports": "import 'not-there';",
+        "verbatimModuleSyntax": 'import { Result } from "@qi/base"; export type R = Result<number>;',
+    }
+    assert [name for name, v in checker.check_modules(texts).items() if v.compiles] == []
+
+
+def test_nothing_is_left_behind(profile: Profile, library: LibraryWorkspace) -> None:
+    folder = Path(tempfile.gettempdir())
+    before = set(folder.glob("qi-check-*"))
+    with Checker(library, profile, TOOLCHAIN) as running:
+        running.check_module(GOOD)
+        pid = running.compiler_pid
+    assert pid is not None
+    assert set(folder.glob("qi-check-*")) <= before
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_killed_compiler_is_restarted(own_checker: Checker) -> None:
+    before = own_checker.check_modules({"good": GOOD, "bad": BAD})
+    pid = own_checker.compiler_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert own_checker.check_modules({"good": GOOD, "bad": BAD}) == before
+    assert own_checker.compiler_pid != pid
+
+
+def test_the_module_that_fells_the_compiler_fails_and_the_others_do_not(
+    own_checker: Checker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Compiler.ask
+
+    def ask_or_die(self: Compiler, requests: Sequence[Request], timeout_s: float) -> list[object]:
+        for method, parameters in requests:
+            if (
+                method == "getSemanticDiagnostics"
+                and "poison" in Path(parameters["file"]).read_text()
+            ):
+                assert self.pid is not None
+                os.kill(self.pid, signal.SIGKILL)
+        return ask(self, requests, timeout_s)
+
+    monkeypatch.setattr(Compiler, "ask", ask_or_die)
+    modules = {f"good {n}": f"export const a = {n};" for n in range(5)}
+    verdicts = own_checker.check_modules(
+        {**modules, "poison": "export const poison = 1;", "bad": BAD}
+    )
+    assert all(verdicts[name].compiles for name in modules)
+    assert "cannot judge this module" in verdicts["poison"].diagnostics[0].message
+    assert [d.code for d in verdicts["bad"].diagnostics] == [2322]
+
+
+def test_a_compiler_that_falls_silent_is_given_up(tmp_path: Path) -> None:
+    with Compiler(TOOLCHAIN, tmp_path) as compiler:
+        assert compiler.pid is not None
+        os.kill(compiler.pid, signal.SIGSTOP)
+        with pytest.raises(CompilerFailedError, match="no answer within"):
+            compiler.ask([("initialize", {})], timeout_s=0.2)
+
+
+def test_what_the_compiler_wrote_is_part_of_the_error(tmp_path: Path) -> None:
+    with Compiler(TOOLCHAIN, tmp_path) as compiler:
+        with pytest.raises(CompilerFailedError, match="noSuchMethod"):
+            compiler.ask([("noSuchMethod", {})], timeout_s=20)
+        assert compiler.pid is not None
+        os.kill(compiler.pid, signal.SIGQUIT)
+        with pytest.raises(CompilerFailedError, match=r"it wrote: (.|\n)+"):
+            compiler.ask([("initialize", {})] * 100_000, timeout_s=20)
+
+
+def test_many_large_answers_do_not_block_the_pipes(checker: Checker) -> None:
+    modules = {
+        str(n): "\n".join(f"export const a{i}: number = 'text {n} {i}';" for i in range(60))
+        for n in range(120)
+    }
+    verdicts = checker.check_modules(modules)
+    assert {len(verdict.diagnostics) for verdict in verdicts.values()} == {60}
+
+
+def test_threads_share_one_checker(checker: Checker) -> None:
+    found: dict[int, bool] = {}
+
+    def check(number: int) -> None:
+        text = GOOD if number % 2 else BAD
+        found[number] = checker.check_module(f"{text}// {number}").compiles
+
+    threads = [threading.Thread(target=check, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: bool(number % 2) for number in range(8)}
+
+
+def test_a_missing_toolchain_names_the_mend(
+    profile: Profile, library: LibraryWorkspace, tmp_path: Path
+) -> None:
+    with pytest.raises(QiPipelineError, match="make setup"):
+        Checker(library, profile, tmp_path)
+
+
+def test_a_library_without_a_result_type_is_refused(
+    profile: Profile, library: LibraryWorkspace
+) -> None:
+    conventions = profile.conventions.model_copy(update={"result_types": ("Outcome",)})
+    other = profile.model_copy(update={"conventions": conventions})
+    with (
+        Checker(library, other, TOOLCHAIN) as running,
+        pytest.raises(QiPipelineError, match="none of the types Outcome"),
+    ):
+        running.check_module(GOOD)
+
+
+def test_no_modules_need_no_compiler(own_checker: Checker) -> None:
+    assert own_checker.check_modules({}) == {}
+    assert own_checker.compiler_pid is None
