@@ -2,7 +2,7 @@
 
 Every artefact is written to a temporary sibling and renamed into place, so a process killed at
 any instant leaves nothing half-written under a final name; what it did leave is swept by the next
-writer. What an artefact means belongs to the package that writes it, not here.
+process that writes there. What an artefact means belongs to the package that writes it, not here.
 """
 
 import errno
@@ -11,14 +11,21 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from qi_pipeline.errors import QiPipelineError
 
-_TEMPORARY_MARK = ".partial-"
+_TEMPORARY_MARK: Final = ".partial-"
+_FOREIGN_LIFETIME: Final = 24 * 3600.0
+"""Seconds after which a temporary of another machine or container counts as abandoned."""
+_PROCESS: Final = secrets.token_hex(4)
+"""Tells this process from an earlier one with its id, as in a container where each one is 1."""
+_SWEPT: Final[set[Path]] = set()
+"""Directories swept already: once is enough, and a cache of thousands of files stays fast."""
 
 
 def content_hash(value: Any) -> str:
@@ -51,26 +58,56 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def _process_space() -> str:
+    """Return 8 hex digits for the machine and container within which a process id has a meaning."""
+    namespace = Path("/proc/self/ns/pid")
+    inode = namespace.stat().st_ino if namespace.exists() else 0
+    return content_hash([os.uname().nodename, inode])[:8]
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Tell whether the process that was writing the temporary `path` is gone."""
+    parts = path.name.rsplit(_TEMPORARY_MARK, 1)[1].split("-")
+    if len(parts) != 4 or not parts[1].isdigit():  # noqa: PLR2004
+        return False
+    space, pid, process, _ = parts
+    if space != _process_space():
+        # On a shared volume a living writer elsewhere must not lose its work to our process table.
+        return time.time() - path.lstat().st_mtime > _FOREIGN_LIFETIME
+    if int(pid) == os.getpid():
+        return process != _PROCESS
+    return not _is_alive(int(pid))
+
+
 def sweep_abandoned(directory: Path) -> int:
     """Delete temporary siblings left in `directory` by processes that no longer run.
 
-    Returns the number of entries removed.
+    Those of another machine or container go after a day. Returns the number of entries removed.
     """
     removed = 0
     for path in directory.glob(f".*{_TEMPORARY_MARK}*"):
-        pid = path.name.rsplit(_TEMPORARY_MARK, 1)[1].split("-", 1)[0]
-        if pid.isdigit() and not _is_alive(int(pid)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # Others sweep and finish at the same time, so an entry may vanish at any point.
+        try:
+            abandoned = _is_abandoned(path)
+        except FileNotFoundError:
+            continue
+        if abandoned:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
             removed += 1
     return removed
 
 
 def _temporary_sibling(destination: Path) -> Path:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    sweep_abandoned(destination.parent)
-    return destination.parent / (
-        f".{destination.name}{_TEMPORARY_MARK}{os.getpid()}-{secrets.token_hex(4)}"
-    )
+    parent = destination.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    if parent not in _SWEPT:
+        sweep_abandoned(parent)
+        _SWEPT.add(parent)
+    owner = f"{_process_space()}-{os.getpid()}-{_PROCESS}"
+    return parent / f".{destination.name}{_TEMPORARY_MARK}{owner}-{secrets.token_hex(4)}"
 
 
 @contextmanager
@@ -87,7 +124,7 @@ def disk_space_errors_named(destination: Path) -> Iterator[None]:
         raise
 
 
-def build_directory(destination: Path, build: Callable[[Path], None]) -> Path:
+def build_directory(destination: Path, build: Callable[[Path], object]) -> Path:
     """Make the directory `destination` whole: `build` fills a sibling, which is then renamed.
 
     An existing `destination` is returned untouched (content-named directories never change).

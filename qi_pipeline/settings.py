@@ -4,20 +4,40 @@ Flows in: `QI_*` variables (or a `.env` file beside the working directory). Flow
 `Settings`. Hyperparameters live in `training/presets.toml`, library facts in a library profile.
 """
 
-from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from qi_pipeline.errors import QiPipelineError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+# A `.env` file has no shell to expand `~`, and child processes run in other working directories.
+_AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
 
 class Settings(BaseSettings):
-    """Every setting of the pipeline; field `x` is read from `QI_X`."""
+    """Every setting of the pipeline; field `x` is read from `QI_X`, and an empty one is unset."""
 
     model_config = SettingsConfigDict(
-        env_prefix="QI_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="QI_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
+
+    def __init__(self, **values: Any) -> None:
+        """Read the environment; `values` go before it.
+
+        Raises QiPipelineError naming each variable whose value does not fit.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{_variable(str(item['loc'][0]))} is {item['input']!r}: {item['msg']}"
+                for item in error.errors()
+            )
+            raise QiPipelineError(f"{problems}; correct or unset it") from error
 
     source: str = "sample"
     """Path or URL of the git repository to learn from; `sample` is the bundled library."""
@@ -31,23 +51,36 @@ class Settings(BaseSettings):
     """GGUF file, Hugging Face folder or hub id; overrides the preset's own."""
     quantization: str = "q8_0"
     """GGUF type of the exported model: q8_0, q4_k_m or f16."""
-    data_dir: Path = PROJECT_ROOT / "data"
+    data_dir: _AbsolutePath = PROJECT_ROOT / "data"
     """Where every artefact lies."""
-    toolchain_dir: Path = PROJECT_ROOT / "toolchain"
+    tasks: _AbsolutePath | None = None
+    """Task suite of the evaluation (JSON Lines); unset means the bundled one."""
+    evaluation_max_tokens: int = Field(default=384, ge=1)
+    """Most tokens of one generated answer."""
+    dagster_home: _AbsolutePath = Field(
+        default=PROJECT_ROOT / ".dagster", validation_alias=AliasChoices("DAGSTER_HOME")
+    )
+    """Folder of the Dagster instance (`DAGSTER_HOME`)."""
+    toolchain_dir: _AbsolutePath = PROJECT_ROOT / "toolchain"
     """Folder whose node_modules hold the pinned TypeScript compiler and test runner."""
-    real_repo: Path | None = None
+    real_repo: _AbsolutePath | None = None
     """A clone of the real library, for the tests that need it."""
     chroma_url: str | None = None
     """http(s)://host:port of a Chroma server; unset means a folder below `data_dir`."""
-    threads: int | None = None
+    threads: int | None = Field(default=None, ge=1)
     """CPU threads for training and generation; unset means all cores."""
 
-    @cached_property
+    @property
     def cache_dir(self) -> Path:
         """Content-addressed intermediate results that may be deleted at any time."""
         return self.data_dir / "cache"
 
-    @cached_property
+    @property
     def converter_dir(self) -> Path:
         """Target folder of llama.cpp's converter (kept apart: it ships its own `gguf` module)."""
         return self.toolchain_dir / "llama.cpp"
+
+
+def _variable(field: str) -> str:
+    """Return the environment variable that a field is read from."""
+    return field if field.isupper() else f"QI_{field.upper()}"

@@ -1,0 +1,1 @@
+"""Kept patterns to training files: phrasings, splits by group, formats, dataset card."""

@@ -1,0 +1,188 @@
+"""The dataset card: what a stranger must know before training on these files.
+
+Flows in: the summary, the snapshot and the profile. Flows out: Markdown with the front matter that
+Hugging Face `datasets` reads, so `load_dataset(<folder>)` finds the two splits.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+
+from qi_pipeline.datasets.summary import DatasetSummary
+from qi_pipeline.library.profile import Profile
+from qi_pipeline.source.snapshot import Snapshot
+
+_FORMATS = """\
+## Files
+
+| file | holds |
+|---|---|
+| `qi-patterns.jsonl` | one pattern per line: `id, type, instruction, implementation, complexity, \
+category, metadata{source_file, line_range, dependencies, test_coverage}, symbols, commit, blob, \
+container, source_kind` |
+| `qi-patterns-alpaca.json` | list of `{instruction, input, output}`; `input` is empty, `output` \
+is one complete module in a ```` ```typescript ```` block |
+| `qi-conversations.json` | list of `{id, messages}`: system, user, assistant |
+| `train.parquet`, `validation.parquet` | columns `id`, `group`, `prompt` (system and user \
+message) and `completion` (assistant message): prompt-completion rows, of which TRL trains on the \
+completion only |
+| `splits.json` | `samples`: sample id to `split`, `group` and whether it is in the parquet files |
+| `summary.json` | the counts of this page |
+"""
+
+
+def render_card(
+    summary: DatasetSummary, snapshot: Snapshot, profile: Profile, options: Mapping[str, object]
+) -> str:
+    """Return the card; `options` are the settings that the data set was built with."""
+    sections = [
+        _front_matter(snapshot, profile),
+        _introduction(summary, snapshot, profile),
+        _counts(summary),
+        _checks(summary),
+        _split(summary, options),
+        _FORMATS,
+        _license(snapshot, profile),
+        _limits(summary, options),
+    ]
+    return "\n".join(sections)
+
+
+def read_licenses(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the licences that the snapshot's package manifests name, sorted; often just one."""
+    found = set()
+    for file in snapshot.files:
+        if file.kind == "manifest" and PurePath(file.path).name == "package.json":
+            found.add(_license_of(snapshot.read_text(file)))
+    return tuple(sorted(name for name in found if name))
+
+
+def _license_of(manifest: str) -> str | None:
+    try:
+        value = json.loads(manifest)
+    except json.JSONDecodeError:
+        # A manifest that npm itself could not read names no licence; the card then says so.
+        return None
+    name = value.get("license") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def source_name(source: str) -> str:
+    """Return how the card names a git source: a URL without credentials, or a folder's name."""
+    url = re.match(r"(?P<scheme>\w+://)(?:[^@/]*@)?(?P<rest>.+)", source)
+    if url and url["scheme"] != "file://":
+        return url["scheme"] + url["rest"]
+    return re.split(r"[/\\]", source.rstrip("/\\"))[-1]
+
+
+def _front_matter(snapshot: Snapshot, profile: Profile) -> str:
+    licenses = read_licenses(snapshot)
+    license_id = licenses[0].lower() if len(licenses) == 1 else "other"
+    return f"""\
+---
+license: {license_id}
+task_categories: [text-generation]
+tags: [code, typescript, {profile.name}]
+configs:
+  - config_name: default
+    data_files:
+      - split: train
+        path: train.parquet
+      - split: validation
+        path: validation.parquet
+---
+"""
+
+
+def _introduction(summary: DatasetSummary, snapshot: Snapshot, profile: Profile) -> str:
+    packages = ", ".join(f"`{package.name}`" for package in profile.packages)
+    return f"""\
+# {profile.name} patterns
+
+{summary.patterns} patterns of idiomatic use of {packages}, each a complete TypeScript module, asked
+for in {summary.samples} ways.
+
+- source: {source_name(snapshot.source)}, commit `{snapshot.commit}` ({snapshot.committed_at})
+- data version: `{summary.data_version}`
+"""
+
+
+def _counts(summary: DatasetSummary) -> str:
+    tables = (
+        ("type", summary.patterns_by_type),
+        ("category", summary.patterns_by_category),
+        ("source kind", summary.patterns_by_source_kind),
+        ("phrasing", summary.samples_by_phrasing),
+    )
+    blocks = [
+        f"| {name} | {'samples' if name == 'phrasing' else 'patterns'} |\n|---|---|\n"
+        + "".join(f"| {key} | {count} |\n" for key, count in counts.items())
+        for name, counts in tables
+    ]
+    return "## Counts\n\n" + "\n".join(blocks)
+
+
+def _checks(summary: DatasetSummary) -> str:
+    reasons = "".join(f"| {r} | {count} |\n" for r, count in summary.rejection_reasons.items())
+    table = f"\n| reason for rejection | patterns |\n|---|---|\n{reasons}" if reasons else ""
+    return f"""\
+## How the samples were checked
+
+Every answer type-checks with the real TypeScript compiler against the library at this commit and
+breaks none of the named convention rules. {summary.rejected_patterns} patterns were rejected.
+{table}
+Of the questions, {summary.ambiguous} were dropped because another pattern answers the same words
+differently, and {summary.repeated} because they repeat a sample.
+"""
+
+
+def _split(summary: DatasetSummary, options: Mapping[str, object]) -> str:
+    names = sorted(summary.train_by_type.keys() | summary.validation_by_type.keys())
+    rows = "".join(
+        f"| {n} | {summary.train_by_type.get(n, 0)} | {summary.validation_by_type.get(n, 0)} |\n"
+        for n in names
+    )
+    return f"""\
+## Split
+
+{summary.train} rows to train on, {summary.validation} held out (wanted:
+{options["validation_fraction"]}; seed {options["seed"]}). Rows are held out by group, and no group
+is on both sides: patterns of one source file and near-duplicates (Jaccard index of at least 0.7 on
+5-token shingles) stay together. Where that left too little to hold out, the largest groups were
+broken up into their sections and declarations; near-duplicates never are. There are
+{summary.groups} groups; the largest has {summary.largest_group} rows.
+
+| type | train | validation |
+|---|---|---|
+{rows}"""
+
+
+def _license(snapshot: Snapshot, profile: Profile) -> str:
+    licenses = read_licenses(snapshot)
+    stated = (
+        f"The package manifests of the source say: {', '.join(licenses)}."
+        if licenses
+        else "The package manifests of the source name no licence; ask its owner before sharing."
+    )
+    return f"""\
+## Licence
+
+The answers are code of the {profile.name} source and stay under its licence. {stated}
+"""
+
+
+def _limits(summary: DatasetSummary, options: Mapping[str, object]) -> str:
+    return f"""\
+## Known limits
+
+- A module that compiles and keeps the rules can still do the wrong thing; only patterns with
+  `test_coverage` are reached by a test of the source.
+- The phrasings are made from names, signatures and doc comments by fixed templates, so they vary
+  less than people do.
+- {summary.test_cases} samples are test cases and are left out of the parquet files: the model is to
+  write library modules; the other files hold them.
+- {summary.too_long} samples are longer than {options["max_characters"]} characters (prompt and
+  answer) and are left out of the parquet files; the other files hold them.
+- Counts per type follow the source: what the library's own examples seldom use is rare here.
+"""

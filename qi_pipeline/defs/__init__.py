@@ -1,0 +1,1 @@
+"""The Dagster layer: assets, their checks, automation and resources; the work is done elsewhere."""

@@ -1,0 +1,47 @@
+"""`training_datasets`: what the model will read, in every format, with the gate before training."""
+
+import dagster as dg
+
+from qi_pipeline.defs.common import OWNERS, materialized
+from qi_pipeline.defs.resources import PipelineResource
+from qi_pipeline.source.snapshot import Snapshot
+from qi_pipeline.stages import DATASETS_VERSION, DatasetSet, ValidatedSet
+
+
+@dg.asset(
+    group_name="datasets",
+    kinds={"huggingface", "parquet"},
+    owners=OWNERS,
+    code_version=DATASETS_VERSION,
+)
+def training_datasets(
+    context: dg.AssetExecutionContext,
+    pipeline: PipelineResource,
+    repo_snapshot: Snapshot,
+    validated_patterns: ValidatedSet,
+) -> dg.MaterializeResult[DatasetSet]:
+    """JSONL, Alpaca, conversations and prompt-completion parquet, split by group."""
+    outcome = pipeline.stages(context.log).training_datasets(repo_snapshot, validated_patterns)
+    handle = outcome.handle
+    card = (handle.directory / "README.md").read_text("utf-8")
+    return materialized(
+        outcome,
+        handle.data_version,
+        str(handle.directory),
+        {"dataset_card": dg.MetadataValue.md(card)},
+    )
+
+
+@dg.asset_check(asset=training_datasets, blocking=True)
+def datasets_are_trainable(training_datasets: DatasetSet) -> dg.AssetCheckResult:
+    """Both splits hold samples and no group stands in both."""
+    groups = training_datasets.groups_by_split()
+    shared = sorted(groups["train"] & groups["validation"])
+    return dg.AssetCheckResult(
+        passed=bool(groups["train"]) and bool(groups["validation"]) and not shared,
+        metadata={
+            "train_groups": len(groups["train"]),
+            "validation_groups": len(groups["validation"]),
+            "shared_groups": shared,
+        },
+    )

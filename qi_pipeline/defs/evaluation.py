@@ -1,0 +1,50 @@
+"""`evaluation_report`: base, tuned and live model side by side, with the gate before release."""
+
+import dagster as dg
+
+from qi_pipeline.defs.common import OWNERS, materialized
+from qi_pipeline.defs.resources import PipelineResource
+from qi_pipeline.evaluation.report import render_markdown
+from qi_pipeline.source.snapshot import Snapshot
+from qi_pipeline.stages import EVALUATION_VERSION, Evaluation, Gguf
+
+
+@dg.asset(
+    group_name="evaluation",
+    kinds={"typescript", "gguf"},
+    owners=OWNERS,
+    code_version=EVALUATION_VERSION,
+)
+def evaluation_report(
+    context: dg.AssetExecutionContext,
+    pipeline: PipelineResource,
+    repo_snapshot: Snapshot,
+    gguf_model: Gguf,
+) -> dg.MaterializeResult[Evaluation]:
+    """Adherence, compile rate, BLEU and speed of every arm on the task suite."""
+    outcome = pipeline.stages(context.log).evaluation_report(repo_snapshot, gguf_model)
+    handle = outcome.handle
+    return materialized(
+        outcome,
+        handle.data_version,
+        str(handle.directory),
+        {
+            "scores": dg.MetadataValue.md(render_markdown(handle.read())),
+            "report": dg.MetadataValue.path(str(handle.directory / "report.html")),
+        },
+    )
+
+
+@dg.asset_check(asset=evaluation_report, blocking=True)
+def candidate_is_not_worse(
+    context: dg.AssetCheckExecutionContext,
+    pipeline: PipelineResource,
+    evaluation_report: Evaluation,
+) -> dg.AssetCheckResult:
+    """The tuned model measured no worse than the live one (the base model, at first)."""
+    decision = pipeline.stages(context.log).decide(evaluation_report)
+    return dg.AssetCheckResult(
+        passed=decision.release,
+        description=decision.reason,
+        metadata={"reason": decision.reason, "figures": "\n".join(decision.lines)},
+    )

@@ -1,0 +1,58 @@
+"""`lora_adapter`: training in its own process, reported through Pipes."""
+
+import base64
+import math
+from pathlib import Path
+
+import dagster as dg
+
+from qi_pipeline.defs.common import OWNERS, materialized
+from qi_pipeline.defs.resources import PipelineResource
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.stages import TRAINING_VERSION, Adapter, DatasetSet
+from qi_pipeline.training.run import training_command
+
+
+@dg.asset(
+    group_name="model",
+    kinds={"pytorch", "huggingface"},
+    owners=OWNERS,
+    code_version=TRAINING_VERSION,
+    pool="training",
+)
+def lora_adapter(
+    context: dg.AssetExecutionContext,
+    pipeline: PipelineResource,
+    pipes_client: dg.PipesSubprocessClient,
+    training_datasets: DatasetSet,
+) -> dg.MaterializeResult[Adapter]:
+    """A PEFT adapter trained on completions only, with its log and label preview."""
+
+    def train_through_pipes(spec: Path) -> None:
+        try:
+            pipes_client.run(context=context, command=training_command(spec))
+        except Exception as error:  # Dagster exports no name for the process's failure
+            raise QiPipelineError(
+                "the training process failed; its own message stands right above in this log"
+            ) from error
+
+    outcome = pipeline.stages(context.log).lora_adapter(training_datasets, train_through_pipes)
+    handle = outcome.handle
+    curve = base64.b64encode((handle.directory / "loss.png").read_bytes()).decode()
+    return materialized(
+        outcome,
+        handle.data_version,
+        str(handle.directory),
+        {"loss_curve": dg.MetadataValue.md(f"![loss](data:image/png;base64,{curve})")},
+    )
+
+
+@dg.asset_check(asset=lora_adapter, blocking=True)
+def training_converged(lora_adapter: Adapter) -> dg.AssetCheckResult:
+    """The loss is finite and lower at the end than at the start."""
+    record = lora_adapter.record()
+    first, last = float(record["first_loss"]), float(record["final_loss"])
+    return dg.AssetCheckResult(
+        passed=math.isfinite(first) and math.isfinite(last) and last < first,
+        metadata={"first_loss": first, "final_loss": last},
+    )

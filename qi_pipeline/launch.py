@@ -1,0 +1,200 @@
+"""Run a whole job in this process, on the same instance as the UI, and say what came of it.
+
+Flows in: a job name and the choices of a run. Flows out: a few lines a person wants. The stages'
+own progress is printed while they run.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import dagster as dg
+from pydantic import BaseModel
+
+from qi_pipeline.definitions import defs
+from qi_pipeline.defs.automation import GATE_STEP
+from qi_pipeline.defs.resources import handle_path
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.settings import PROJECT_ROOT, Settings
+from qi_pipeline.source.snapshot import Snapshot
+from qi_pipeline.stages import (
+    Evaluation,
+    PatternSet,
+    Pipeline,
+    ValidatedSet,
+    validation_figures,
+)
+
+Handle = TypeVar("Handle", bound=BaseModel)
+
+_PID_TAG = "qi/pid"
+_REASONS_SHOWN = 8
+
+
+@dataclass
+class _Progress:
+    """What the materializations of one run say."""
+
+    reused: dict[str, bool] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Step key to message."""
+
+
+def launch(
+    job_name: str,
+    source: str | None,
+    revision: str | None,
+    preset: str | None,
+    base_model: str | None,
+    quantization: str | None,
+) -> str:
+    """Run the job and return its summary.
+
+    Raises QiPipelineError with the first failed stage's own message. A candidate that the release
+    gate holds back is no failure: the summary says why.
+    """
+    choices = {
+        "source": source,
+        "revision": revision,
+        "preset": preset,
+        "base_model": base_model,
+        "quantization": quantization,
+    }
+    settings = Settings().model_copy(update={k: v for k, v in choices.items() if v is not None})
+    Pipeline(settings).require_usable()
+    started = time.monotonic()
+    with _instance(settings) as instance:
+        close_abandoned_runs(instance)
+        result = _job(job_name).execute_in_process(
+            instance=instance,
+            run_config={
+                "resources": {"pipeline": {"config": choices}},
+                "loggers": {"terminal": {}},
+            },
+            tags={_PID_TAG: str(os.getpid())},
+            raise_on_error=False,
+        )
+        progress = _read_events(result.all_events)
+    for step, message in progress.failed.items():
+        if step != GATE_STEP:
+            raise QiPipelineError(f"{step} failed: {message}")
+    return summarize(Pipeline(settings), progress.reused, time.monotonic() - started)
+
+
+def _job(name: str) -> dg.JobDefinition:
+    loaded = defs()
+    known = sorted(job.name for job in loaded.get_repository_def().get_all_jobs())
+    shown = [job for job in known if not job.startswith("__")]
+    if name not in shown:
+        raise QiPipelineError(f"unknown job {name!r}; known: {', '.join(shown)}")
+    return loaded.resolve_job_def(name)
+
+
+def _instance(settings: Settings) -> dg.DagsterInstance:
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    return dg.DagsterInstance.from_config(str(home))
+
+
+def close_abandoned_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs of this command whose process is gone (killed, power cut) as failed.
+
+    Returns how many there were; without this they would stay "started" for ever.
+    """
+    closed = 0
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        pid = run.tags.get(_PID_TAG)
+        if pid is not None and not Path(f"/proc/{pid}").exists():
+            instance.report_run_failed(run, "the process of this run is gone")
+            closed += 1
+    return closed
+
+
+def _read_events(events: Sequence[dg.DagsterEvent]) -> _Progress:
+    progress = _Progress()
+    for event in events:
+        if event.is_step_materialization:
+            materialization = event.step_materialization_data.materialization
+            reused = materialization.metadata.get("reused")
+            if reused is not None:
+                progress.reused[materialization.asset_key.path[-1]] = bool(reused.value)
+        elif event.event_type == dg.DagsterEventType.STEP_FAILURE and event.step_key is not None:
+            progress.failed[event.step_key] = _failure_message(event)
+    return progress
+
+
+def _failure_message(event: dg.DagsterEvent) -> str:
+    """Return the stage's own words where it has some, else the innermost cause with its trace."""
+    error = event.step_failure_data.error
+    if error is None:
+        return "no error was recorded"
+    while error.cause is not None and error.cls_name != QiPipelineError.__name__:
+        error = error.cause
+    if error.cls_name == QiPipelineError.__name__:
+        return error.message.partition(": ")[2].strip()
+    return error.to_string()
+
+
+def summarize(pipeline: Pipeline, reused: Mapping[str, bool], seconds: float) -> str:
+    """Return what was learned, kept, rejected, measured and released, and what to try next."""
+    return "\n".join(["", *_summary_lines(pipeline, reused, seconds), ""])
+
+
+def _summary_lines(pipeline: Pipeline, reused: Mapping[str, bool], seconds: float) -> Iterator[str]:
+    made = [asset for asset, was_reused in reused.items() if not was_reused]
+    if reused and not made:
+        yield f"Nothing to do: all {len(reused)} assets were up to date ({seconds:.0f} s)."
+    else:
+        yield f"Made {len(made)} of {len(reused)} assets in {seconds:.0f} s: {', '.join(made)}."
+    snapshot = _read(Snapshot, "repo_snapshot")
+    yield (
+        f"Learned from  {snapshot.source} at {snapshot.commit[:12]} "
+        f'"{snapshot.subject}" ({len(snapshot.files)} files)'
+    )
+    yield from _pattern_lines()
+    if handle_path("evaluation_report").is_file():
+        yield from _model_lines(pipeline)
+    yield 'Next          qi search "load a config and log it" -k 3     (or: make dev)'
+
+
+def _pattern_lines() -> Iterator[str]:
+    found = _read(PatternSet, "patterns")
+    figures = validation_figures(_read(ValidatedSet, "validated_patterns").read())
+    yield (
+        f"Patterns      {figures['rows']} found, {figures['kept']} kept, "
+        f"{figures['rejected']} rejected   {found.directory}"
+    )
+    reasons = list(figures["reasons"].items())
+    shown = ", ".join(f"{name} {count}" for name, count in reasons[:_REASONS_SHOWN])
+    rest = len(reasons) - _REASONS_SHOWN
+    if shown:
+        yield f"  rejected for  {shown}{f', and {rest} more kinds' if rest > 0 else ''}"
+
+
+def _model_lines(pipeline: Pipeline) -> Iterator[str]:
+    evaluation = _read(Evaluation, "evaluation_report")
+    report = evaluation.read()
+    yield f"Scores        on {report.n} tasks   both  compile  adhere   BLEU  tokens/s"
+    for arm in report.arms:
+        overall = arm.overall
+        yield (
+            f"  {arm.name:<24}{overall.both.count:>8}{overall.compiles.count:>9}"
+            f"{overall.adheres.count:>8}{overall.bleu:>7.1f}{arm.tokens_per_second.value:>10.1f}"
+        )
+    decision = pipeline.decide(evaluation)
+    yield f"Release       {'' if decision.release else 'withheld: '}{decision.reason}"
+    live = pipeline.current_release().live
+    yield f"  live          {live.model if live else 'no model yet'}"
+    yield f"Report        {evaluation.directory / 'report.html'}"
+    yield f"GGUF          {evaluation.candidate.model}"
+    yield f"Modelfile     {evaluation.candidate.directory / 'Modelfile'}"
+
+
+def _read(model: type[Handle], asset: str) -> Handle:
+    return model.model_validate_json(handle_path(asset).read_text("utf-8"))

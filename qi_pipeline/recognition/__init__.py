@@ -1,0 +1,1 @@
+"""The learned half of pattern recognition: embeddings, and clusters of near-duplicates."""

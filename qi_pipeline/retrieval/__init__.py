@@ -1,0 +1,1 @@
+"""The Chroma store of kept patterns: built incrementally, searched by meaning."""

@@ -1,0 +1,721 @@
+"""One function per asset: from settings and upstream results to this stage's result.
+
+The Dagster layer and the terminal both call these, so an artefact made in one is known to the
+other. A stage computes the key of its output from everything that decides it, makes the output
+only when no directory of that key exists, and says which happened. How a stage does its work
+belongs to the domain packages; how it is shown belongs to `defs` and `cli`.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast, get_args
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from qi_pipeline.artefacts import (
+    build_directory,
+    content_hash,
+    directory_hash,
+    file_hash,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+from qi_pipeline.datasets.build import build_datasets, datasets_key, read_summary
+from qi_pipeline.datasets.summary import DatasetSummary
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evaluation.arms import ArmResult, run_arm
+from qi_pipeline.evaluation.gate import Decision, decide_release
+from qi_pipeline.evaluation.generation import GenerationOptions
+from qi_pipeline.evaluation.references import check_references
+from qi_pipeline.evaluation.report import (
+    EvaluationContext,
+    EvaluationReport,
+    evaluation_report,
+    write_report,
+)
+from qi_pipeline.evaluation.tasks import Task, bundled_suite, load_tasks, tasks_hash
+from qi_pipeline.export.gguf import Quantization, export_gguf
+from qi_pipeline.extraction.extract import extract_patterns
+from qi_pipeline.extraction.pattern import Pattern
+from qi_pipeline.library.profile import Profile, load_profile
+from qi_pipeline.recognition.duplicates import cluster_near_duplicates
+from qi_pipeline.retrieval.index import IndexSummary, build_index
+from qi_pipeline.sample.repository import build_sample_repository
+from qi_pipeline.settings import Settings
+from qi_pipeline.source.snapshot import Snapshot
+from qi_pipeline.source.take import take_snapshot
+from qi_pipeline.source.upstream import UpstreamState, read_upstream
+from qi_pipeline.training.base_model import materialize_base_model, resolve_base_model
+from qi_pipeline.training.presets import Preset, load_preset
+from qi_pipeline.training.run import adapter_key, train_adapter, write_spec
+from qi_pipeline.validation.checker import Checker
+from qi_pipeline.validation.patterns import validate_patterns
+from qi_pipeline.validation.verdict import ValidatedPattern
+from qi_pipeline.validation.workspace import LibraryWorkspace, prepare_library
+
+# Raised by one whenever the code behind a stage changes what it makes from equal input.
+EXTRACTION_VERSION = "1"
+VALIDATION_VERSION = "1"
+DATASETS_VERSION = "1"
+TRAINING_VERSION = "1"
+EXPORT_VERSION = "1"
+EVALUATION_VERSION = "1"
+
+_KEY_LENGTH = 16
+
+Report = Callable[[str], None]
+"""Receives one line of progress."""
+
+
+def _silent(_line: str) -> None:
+    """Drop progress."""
+
+
+class _Handle(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PatternSet(_Handle):
+    """The `patterns` asset: `patterns.jsonl`, `calls.jsonl` and `unreadable.json` in a folder."""
+
+    directory: Path
+    data_version: str
+
+    def read(self) -> list[Pattern]:
+        """Return the patterns, sorted by id."""
+        return [Pattern.model_validate(r) for r in read_jsonl(self.directory / "patterns.jsonl")]
+
+
+class ValidatedSet(_Handle):
+    """The `validated_patterns` asset: `validated_patterns.jsonl` in a folder."""
+
+    directory: Path
+    data_version: str
+
+    def read(self) -> list[ValidatedPattern]:
+        """Return every row, kept and rejected, sorted by pattern id."""
+        rows = read_jsonl(self.directory / "validated_patterns.jsonl")
+        return [ValidatedPattern.model_validate(row) for row in rows]
+
+
+class DatasetSet(_Handle):
+    """The `training_datasets` asset: a folder of datasets and what is in it."""
+
+    directory: Path
+    data_version: str
+    summary: DatasetSummary
+
+    def groups_by_split(self) -> dict[str, set[str]]:
+        """Return the group names of `train` and `validation`, read from the parquet files."""
+        splits = ("train", "validation")
+        return {
+            split: set(
+                pd.read_parquet(self.directory / f"{split}.parquet", columns=["group"]).group
+            )
+            for split in splits
+        }
+
+
+class IndexState(_Handle):
+    """The `pattern_index` asset."""
+
+    location: str
+    data_version: str
+    count: int
+
+
+class Adapter(_Handle):
+    """The `lora_adapter` asset: a PEFT adapter directory with its training log."""
+
+    directory: Path
+    data_version: str
+    preset: str
+    base_model: str
+    """The reference as given: wheel, file, folder or hub id."""
+    base_model_dir: Path
+
+    def record(self) -> dict[str, Any]:
+        """Return what `training.json` says of the training."""
+        return cast(
+            "dict[str, Any]", json.loads((self.directory / "training.json").read_text("utf-8"))
+        )
+
+
+class Gguf(_Handle):
+    """The `gguf_model` asset: `qi-expert.gguf`, `Modelfile` and `export.json` in a folder."""
+
+    directory: Path
+    data_version: str
+    quantization: str
+    base_model_dir: Path
+
+    @property
+    def model(self) -> Path:
+        """The GGUF file."""
+        return self.directory / "qi-expert.gguf"
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file as it lies on disk."""
+        return file_hash(self.model)
+
+
+class Evaluation(_Handle):
+    """The `evaluation_report` asset: `report.html`, `report.json`, `results.jsonl` in a folder."""
+
+    directory: Path
+    data_version: str
+    candidate: Gguf
+    incumbent: str
+    """Name of the arm that the candidate must not fall behind: `live`, or `base` at first."""
+
+    def read(self) -> EvaluationReport:
+        """Return the whole report."""
+        text = (self.directory / "report.json").read_text("utf-8")
+        return EvaluationReport.model_validate_json(text)
+
+    def arm(self, name: str) -> ArmResult:
+        """Return one arm; KeyError when it was not measured."""
+        return {arm.name: arm for arm in self.read().arms}[name]
+
+
+class ReleasedModel(_Handle):
+    """One model that the release pointer names."""
+
+    model: Path
+    modelfile: Path
+    model_hash: str
+    released_at: str
+    evaluation: Path
+
+
+class Release(_Handle):
+    """The `model_release` asset: which model is live, which is candidate, which the fallback."""
+
+    live: ReleasedModel | None
+    fallback: ReleasedModel | None
+    candidate: Path | None
+    decision: Decision
+    data_version: str
+
+
+Handle = TypeVar("Handle", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Handle]):
+    """What a stage made, whether it had to, and figures worth showing."""
+
+    handle: Handle
+    reused: bool
+    seconds: float
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """All stages over one data directory."""
+
+    settings: Settings
+    report: Report = _silent
+
+    @property
+    def profile(self) -> Profile:
+        """The library profile of the settings."""
+        return load_profile(self.settings.profile)
+
+    @property
+    def preset(self) -> Preset:
+        """The training preset of the settings, with the base model they name."""
+        preset = load_preset(self.settings.preset)
+        if self.settings.base_model is None:
+            return preset
+        return preset.model_copy(update={"base_model": self.settings.base_model})
+
+    def require_usable(self) -> None:
+        """Raise QiPipelineError now for choices that would fail a run only after minutes."""
+        resolve_base_model(self.preset.base_model)
+        load_tasks(self.settings.tasks or bundled_suite())
+        self._toolchain_version()
+        if self.settings.quantization not in get_args(Quantization):
+            raise QiPipelineError(
+                f"unknown quantization {self.settings.quantization!r}; known: "
+                f"{', '.join(get_args(Quantization))}"
+            )
+
+    def _folder(self, stage: str, key: Any) -> Path:
+        return self.settings.data_dir / stage / content_hash(key)[:_KEY_LENGTH]
+
+    # ── repo_snapshot ────────────────────────────────────────────────────────────────────────────
+
+    def source_location(self) -> str:
+        """Return the path or URL to read; builds the bundled sample repository when asked for."""
+        if self.settings.source != "sample":
+            return self.settings.source
+        repository = self.settings.data_dir / "sample-library"
+        if not repository.exists():
+            self.report("building the bundled sample library's git history")
+            build_sample_repository(repository)
+        return str(repository)
+
+    def repo_snapshot(self) -> Outcome[Snapshot]:
+        """Copy one commit's relevant files into a content-named folder."""
+        with _clock() as clock:
+            snapshots = self.settings.data_dir / "snapshots"
+            known = {path.name for path in snapshots.glob("*")}
+            snapshot = take_snapshot(
+                self.source_location(),
+                self.settings.revision,
+                self.profile,
+                snapshots,
+                self.settings.cache_dir / "mirrors",
+            )
+            kinds = Counter(file.kind for file in snapshot.files)
+        figures = {
+            "commit": snapshot.commit,
+            "committed_at": snapshot.committed_at,
+            "subject": snapshot.subject,
+            "files": len(snapshot.files),
+            **{f"files_{kind}": count for kind, count in sorted(kinds.items())},
+            "skipped": len(snapshot.skipped),
+        }
+        return Outcome(snapshot, snapshot.root.name in known, clock.seconds, figures)
+
+    def upstream(self) -> UpstreamState:
+        """Return what the source's revision names right now, and the hash of its relevant files."""
+        return read_upstream(
+            self.source_location(),
+            self.settings.revision,
+            self.profile,
+            self.settings.cache_dir / "mirrors",
+        )
+
+    # ── patterns ─────────────────────────────────────────────────────────────────────────────────
+
+    def patterns(self, snapshot: Snapshot) -> Outcome[PatternSet]:
+        """Extract the patterns and calls of a snapshot."""
+        folder = self._folder(
+            "patterns", [EXTRACTION_VERSION, snapshot.tree_hash, self.profile.model_dump()]
+        )
+        reused = folder.is_dir()
+        with _clock() as clock:
+            build_directory(folder, lambda target: self._write_patterns(snapshot, target))
+        rows = read_jsonl(folder / "patterns.jsonl")
+        unreadable = json.loads((folder / "unreadable.json").read_text("utf-8"))
+        figures = {
+            "patterns": len(rows),
+            "calls": len(read_jsonl(folder / "calls.jsonl")),
+            "unreadable": len(unreadable),
+            "types": dict(sorted(Counter(row["type"] for row in rows).items())),
+            "categories": dict(sorted(Counter(row["category"] for row in rows).items())),
+            "source_kinds": dict(sorted(Counter(row["source_kind"] for row in rows).items())),
+        }
+        handle = PatternSet(directory=folder, data_version=_rows_version(rows))
+        return Outcome(handle, reused, clock.seconds, figures)
+
+    def _write_patterns(self, snapshot: Snapshot, target: Path) -> None:
+        self.report(f"extracting patterns from {len(snapshot.files)} files")
+        extraction = extract_patterns(snapshot, self.profile)
+        write_jsonl(
+            target / "patterns.jsonl", (p.model_dump(mode="json") for p in extraction.patterns)
+        )
+        write_jsonl(target / "calls.jsonl", (call.record() for call in extraction.calls))
+        write_json(
+            target / "unreadable.json",
+            [{"file": u.file, "line": u.line, "reason": u.reason} for u in extraction.unreadable],
+        )
+
+    # ── validated_patterns ───────────────────────────────────────────────────────────────────────
+
+    def library(self, snapshot: Snapshot) -> LibraryWorkspace:
+        """Return the folder in which modules are checked against the snapshot's own library."""
+        return prepare_library(snapshot, self.profile, self.settings.cache_dir)
+
+    @contextmanager
+    def checker(self, snapshot: Snapshot) -> Iterator[Checker]:
+        """Open the one checker that filters training data and scores answers."""
+        library = self.library(snapshot)
+        with Checker(library, self.profile, self.settings.toolchain_dir) as checker:
+            yield checker
+
+    def validated_patterns(self, snapshot: Snapshot, patterns: PatternSet) -> Outcome[ValidatedSet]:
+        """Give every pattern its verdict, duplicate cluster and status."""
+        folder = self._folder(
+            "validated",
+            [
+                VALIDATION_VERSION,
+                patterns.data_version,
+                snapshot.tree_hash,
+                self.profile.model_dump(),
+                self._toolchain_version(),
+            ],
+        )
+        reused = folder.is_dir()
+        with _clock() as clock:
+            build_directory(folder, lambda target: self._write_verdicts(snapshot, patterns, target))
+        handle = ValidatedSet(
+            directory=folder,
+            data_version=file_hash(folder / "validated_patterns.jsonl"),
+        )
+        return Outcome(handle, reused, clock.seconds, validation_figures(handle.read()))
+
+    def _write_verdicts(self, snapshot: Snapshot, patterns: PatternSet, target: Path) -> None:
+        rows = patterns.read()
+        clusters = cluster_near_duplicates({row.id: row.implementation for row in rows})
+        self.report(f"checking {len(rows)} patterns with the TypeScript compiler")
+        with self.checker(snapshot) as checker:
+            validated = validate_patterns(rows, checker, clusters)
+        ordered = sorted(validated, key=lambda row: row.pattern.id)
+        write_jsonl(
+            target / "validated_patterns.jsonl", (row.model_dump(mode="json") for row in ordered)
+        )
+
+    def _toolchain_version(self) -> str:
+        lock = self.settings.toolchain_dir / "package-lock.json"
+        if not lock.is_file():
+            raise QiPipelineError(
+                f"no TypeScript toolchain at {self.settings.toolchain_dir}; run `make setup`, or "
+                "point QI_TOOLCHAIN_DIR at the folder with package.json and node_modules"
+            )
+        return file_hash(lock)
+
+    # ── training_datasets ────────────────────────────────────────────────────────────────────────
+
+    def training_datasets(self, snapshot: Snapshot, validated: ValidatedSet) -> Outcome[DatasetSet]:
+        """Write the datasets in every format, split by group."""
+        rows = validated.read()
+        key = datasets_key(rows, self.profile)
+        folder = self._folder("datasets", [DATASETS_VERSION, key])
+        reused = folder.is_dir()
+        with _clock() as clock:
+            build_directory(folder, lambda t: build_datasets(rows, self.profile, snapshot, t))
+        summary = read_summary(folder)
+        handle = DatasetSet(directory=folder, data_version=summary.data_version, summary=summary)
+        return Outcome(handle, reused, clock.seconds, summary.model_dump(mode="json"))
+
+    # ── pattern_index ────────────────────────────────────────────────────────────────────────────
+
+    def index_location(self) -> Path | str:
+        """Return the Chroma folder, or the URL of a Chroma server."""
+        return self.settings.chroma_url or self.settings.data_dir / "index"
+
+    def pattern_index(self, validated: ValidatedSet) -> Outcome[IndexState]:
+        """Bring the Chroma collection in line with the kept patterns."""
+        with _clock() as clock:
+            rows = [row for row in validated.read() if row.status == "kept"]
+            summary: IndexSummary = build_index(rows, self.index_location())
+        handle = IndexState(
+            location=str(self.index_location()),
+            data_version=summary.data_version,
+            count=summary.count,
+        )
+        reused = not (summary.added or summary.updated or summary.removed)
+        return Outcome(handle, reused, clock.seconds, asdict(summary))
+
+    # ── lora_adapter ─────────────────────────────────────────────────────────────────────────────
+
+    def lora_adapter(
+        self, datasets: DatasetSet, train: Callable[[Path], object] = train_adapter
+    ) -> Outcome[Adapter]:
+        """Train the adapter in its own process.
+
+        `train` runs that process for a specification file; the Dagster layer passes one that goes
+        through Pipes.
+        """
+        preset = self.preset
+        base = resolve_base_model(preset.base_model)
+        folder = self._folder(
+            "adapters", [TRAINING_VERSION, adapter_key(datasets.data_version, preset, base)]
+        )
+        reused = folder.is_dir()
+        with _clock() as clock:
+            base_dir = materialize_base_model(base, self.settings.cache_dir / "base-models")
+            if not reused:
+                spec = write_spec(
+                    folder.with_suffix(".spec.json"),
+                    datasets_dir=datasets.directory,
+                    base_model_dir=base_dir,
+                    output_dir=folder,
+                    preset=preset,
+                    threads=self.settings.threads,
+                )
+                self.report(f"training preset {preset.name!r} on {datasets.summary.train} samples")
+                try:
+                    train(spec)
+                finally:
+                    spec.unlink(missing_ok=True)
+        handle = Adapter(
+            directory=folder,
+            data_version=content_hash([folder.name, preset.name]),
+            preset=preset.name,
+            base_model=preset.base_model,
+            base_model_dir=base_dir,
+        )
+        return Outcome(handle, reused, clock.seconds, handle.record())
+
+    # ── gguf_model ───────────────────────────────────────────────────────────────────────────────
+
+    def gguf_model(self, adapter: Adapter) -> Outcome[Gguf]:
+        """Merge the adapter, convert, quantize, and ask the result one question."""
+        return self._export(adapter.base_model_dir, adapter.directory)
+
+    def base_gguf(self, base_model_dir: Path) -> Outcome[Gguf]:
+        """Export the base model by the same route, so that both arms differ in the adapter only."""
+        return self._export(base_model_dir, None)
+
+    def _export(self, base_model_dir: Path, adapter_dir: Path | None) -> Outcome[Gguf]:
+        quantization = self.settings.quantization
+        adapter = adapter_dir.name if adapter_dir is not None else None
+        folder = self._folder(
+            "models",
+            [
+                EXPORT_VERSION,
+                base_model_dir.name,
+                adapter,
+                quantization,
+                self.profile.system_prompt,
+            ],
+        )
+        reused = folder.is_dir()
+        with _clock() as clock:
+            if not reused:
+                self.report(f"exporting {'the tuned' if adapter else 'the base'} model to GGUF")
+                export_gguf(
+                    base_model_dir,
+                    adapter_dir,
+                    folder,
+                    cast("Quantization", quantization),
+                    self.settings.converter_dir,
+                    system_prompt=self.profile.system_prompt,
+                    threads=self.settings.threads,
+                )
+        record = json.loads((folder / "export.json").read_text("utf-8"))
+        handle = Gguf(
+            directory=folder,
+            data_version=record["sha256"],
+            quantization=quantization,
+            base_model_dir=base_model_dir,
+        )
+        return Outcome(handle, reused, clock.seconds, record)
+
+    # ── evaluation_report ────────────────────────────────────────────────────────────────────────
+
+    def generation_options(self) -> GenerationOptions:
+        """Return how answers are generated."""
+        return GenerationOptions(
+            max_tokens=self.settings.evaluation_max_tokens, threads=self.settings.threads
+        )
+
+    def evaluation_report(self, snapshot: Snapshot, candidate: Gguf) -> Outcome[Evaluation]:
+        """Measure base, tuned and live model on the same tasks against the same library."""
+        live = self.current_release().live
+        tasks = load_tasks(self.settings.tasks or bundled_suite())
+        base = self.base_gguf(candidate.base_model_dir).handle
+        models = {"base": base.model, "tuned": candidate.model}
+        if live is not None and live.model_hash != candidate.data_version:
+            models["live"] = live.model
+        digests = {name: self._digest(path) for name, path in models.items()}
+        key = [
+            EVALUATION_VERSION,
+            VALIDATION_VERSION,
+            digests,
+            tasks_hash(tasks),
+            self.library_hash(snapshot),
+            self.generation_options().decoding(),
+        ]
+        folder = self._folder("evaluations", key)
+        reused = folder.is_dir()
+        with _clock() as clock:
+            build_directory(folder, lambda t: self._write_evaluation(snapshot, tasks, models, t))
+        handle = Evaluation(
+            directory=folder,
+            data_version=directory_hash(folder),
+            candidate=candidate,
+            incumbent="live" if "live" in models else "base",
+        )
+        return Outcome(handle, reused, clock.seconds, evaluation_figures(handle.read()))
+
+    def _digest(self, model: Path) -> str:
+        export = model.parent / "export.json"
+        return str(json.loads(export.read_text("utf-8"))["sha256"])
+
+    def library_hash(self, snapshot: Snapshot) -> str:
+        """Return the hash of everything that decides a verdict."""
+        return content_hash(
+            [
+                VALIDATION_VERSION,
+                snapshot.tree_hash,
+                self.profile.model_dump(),
+                self._toolchain_version(),
+            ]
+        )
+
+    def measure(
+        self, snapshot: Snapshot, tasks: Sequence[Task], models: Mapping[str, Path], suite: str
+    ) -> EvaluationReport:
+        """Run the references, then every model, and put the arms side by side."""
+        with self.checker(snapshot) as checker:
+            passed = check_references(tasks, checker.check_modules)
+            arms: list[ArmResult] = []
+            for name, model in models.items():
+                self.report(f"evaluating the {name} model on {len(tasks)} tasks")
+                arms.append(
+                    run_arm(
+                        name,
+                        model,
+                        tasks,
+                        checker.check_modules,
+                        self.settings.cache_dir / "answers",
+                        self.profile.system_prompt,
+                        self.generation_options(),
+                        self.library_hash(snapshot),
+                    )
+                )
+        context = EvaluationContext(
+            title=f"How well the model writes {self.profile.name}",
+            library=f"{self.profile.name} at {snapshot.commit[:12]} ({snapshot.subject})",
+            suite=suite,
+            tasks=tuple(tasks),
+            references_passed=len(passed),
+            measured_at=_now(),
+        )
+        return evaluation_report(arms, context)
+
+    def _write_evaluation(
+        self, snapshot: Snapshot, tasks: Sequence[Task], models: Mapping[str, Path], target: Path
+    ) -> None:
+        suite = (self.settings.tasks or bundled_suite()).stem
+        write_report(self.measure(snapshot, tasks, models, suite), target)
+
+    # ── model_release ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def release_pointer(self) -> Path:
+        """The file that says which model is live."""
+        return self.settings.data_dir / "release.json"
+
+    def current_release(self) -> Release:
+        """Return the release pointer; before the first release nothing is live."""
+        if not self.release_pointer.is_file():
+            return Release(
+                live=None,
+                fallback=None,
+                candidate=None,
+                decision=Decision(release=False, reason="Nothing was released yet.", lines=()),
+                data_version=content_hash(None),
+            )
+        return Release.model_validate_json(self.release_pointer.read_text("utf-8"))
+
+    def decide(self, evaluation: Evaluation) -> Decision:
+        """Compare the candidate with the incumbent; the one gate of check and release."""
+        live = self.current_release().live
+        if live is not None and live.model_hash == evaluation.candidate.data_version:
+            return Decision(release=True, reason="The candidate is already live.", lines=())
+        return decide_release(evaluation.arm("tuned"), evaluation.arm(evaluation.incumbent))
+
+    def model_release(self, evaluation: Evaluation) -> Outcome[Release]:
+        """Make the candidate live when it is not worse; otherwise keep the live model, say why."""
+        with _clock() as clock:
+            current = self.current_release()
+            decision = self.decide(evaluation)
+            candidate = evaluation.candidate
+            already = current.live is not None and current.live.model_hash == candidate.data_version
+            if already:
+                release = current
+            else:
+                release = self._next_release(current, evaluation, decision)
+                write_json(self.release_pointer, release.model_dump(mode="json"))
+        figures = {
+            "released": decision.release,
+            "reason": decision.reason,
+            "figures": list(decision.lines),
+            "live": str(release.live.model) if release.live else "nothing",
+        }
+        return Outcome(release, already, clock.seconds, figures)
+
+    def _next_release(
+        self, current: Release, evaluation: Evaluation, decision: Decision
+    ) -> Release:
+        candidate = evaluation.candidate
+        live, fallback = current.live, current.fallback
+        if decision.release:
+            fallback = current.live
+            live = ReleasedModel(
+                model=candidate.model,
+                modelfile=candidate.directory / "Modelfile",
+                model_hash=candidate.data_version,
+                released_at=_now(),
+                evaluation=evaluation.directory,
+            )
+        return Release(
+            live=live,
+            fallback=fallback,
+            candidate=None if decision.release else candidate.model,
+            decision=decision,
+            data_version=content_hash([live.model_hash if live else None, decision.release]),
+        )
+
+
+def validation_figures(rows: Sequence[ValidatedPattern]) -> dict[str, Any]:
+    """Count kept and rejected rows, and the reasons by their kind (a row may have several)."""
+    kept = [row for row in rows if row.status == "kept"]
+    kinds = Counter(
+        reason for row in rows for reason in {_reason_kind(reason) for reason in row.reasons}
+    )
+    return {
+        "rows": len(rows),
+        "kept": len(kept),
+        "rejected": len(rows) - len(kept),
+        "compile": sum(row.verdict.compiles for row in rows),
+        "reasons": dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
+        "kept_by_source": dict(sorted(Counter(row.pattern.source_kind for row in kept).items())),
+        "kept_by_type": dict(sorted(Counter(row.pattern.type for row in kept).items())),
+    }
+
+
+def _reason_kind(reason: str) -> str:
+    return "duplicate" if reason.startswith("duplicate of") else reason.split(":", 1)[0]
+
+
+def evaluation_figures(report: EvaluationReport) -> dict[str, Any]:
+    """Return the headline of every arm."""
+    figures: dict[str, Any] = {"tasks": report.n}
+    for arm in report.arms:
+        figures[f"{arm.name}_compile_and_adhere"] = arm.overall.both.count
+        figures[f"{arm.name}_compile"] = arm.overall.compiles.count
+        figures[f"{arm.name}_adhere"] = arm.overall.adheres.count
+        figures[f"{arm.name}_bleu"] = round(arm.overall.bleu, 1)
+        figures[f"{arm.name}_tokens_per_second"] = round(arm.tokens_per_second.value, 1)
+    return figures
+
+
+def _rows_version(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Hash pattern rows without their commit: a commit that changes no file changes no row."""
+    return content_hash([{k: v for k, v in row.items() if k != "commit"} for row in rows])
+
+
+@dataclass
+class _Clock:
+    seconds: float = 0.0
+
+
+@contextmanager
+def _clock() -> Iterator[_Clock]:
+    """Measure the wall time of a block in seconds."""
+    clock = _Clock()
+    started = time.monotonic()
+    try:
+        yield clock
+    finally:
+        clock.seconds = time.monotonic() - started
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Training files, from rows to what the real readers see."""

@@ -1,0 +1,243 @@
+"""The folder of training files: deterministic, readable by the real readers, split by group."""
+
+import json
+import random
+from pathlib import Path
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qi_pipeline.artefacts import build_directory, directory_hash, read_jsonl
+from qi_pipeline.datasets.build import build_datasets, datasets_key, read_summary
+from qi_pipeline.datasets.card import read_licenses, source_name
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.extraction.pattern import Pattern
+from qi_pipeline.library.profile import Profile
+from qi_pipeline.source.snapshot import Snapshot
+from qi_pipeline.validation.verdict import ValidatedPattern
+from qi_pipeline_tests.datasets.conftest import build_row
+
+FILES = {
+    *("qi-patterns.jsonl", "qi-patterns-alpaca.json", "qi-conversations.json"),
+    *("train.parquet", "validation.parquet", "splits.json", "README.md", "summary.json"),
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[ValidatedPattern]:
+    rejected = [
+        build_row(100, status="rejected", reasons=("TS2304",)),
+        build_row(101, status="rejected", reasons=("TS2304: no name a | b", "R2: x", "R2: y")),
+        build_row(102, status="rejected", reasons=(f"duplicate of {1:016x}",)),
+    ]
+    return [*(build_row(number) for number in range(40)), *rejected]
+
+
+@pytest.fixture
+def built(
+    rows: list[ValidatedPattern], profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> Path:
+    folder = tmp_path / "datasets"
+    build_datasets(rows, profile, snapshot, folder)
+    return folder
+
+
+def test_every_file_is_written_and_nothing_else(built: Path) -> None:
+    assert {path.name for path in built.iterdir()} == FILES
+
+
+def test_rejected_rows_are_counted_and_never_taught(built: Path) -> None:
+    summary = read_summary(built)
+    assert (summary.patterns, summary.rejected_patterns) == (40, 3)
+    assert summary.rejection_reasons == {
+        "TS2304": 2,
+        "R2": 1,
+        "duplicate of another pattern": 1,
+    }
+    exported = read_jsonl(built / "qi-patterns.jsonl")
+    assert [Pattern.model_validate(row).id for row in exported] == [
+        f"{number:016x}" for number in range(40)
+    ]
+
+
+def test_the_counts_agree_with_the_files(built: Path) -> None:
+    summary = read_summary(built)
+    train = pq.read_table(built / "train.parquet").to_pylist()
+    validation = pq.read_table(built / "validation.parquet").to_pylist()
+    assert (len(train), len(validation)) == (summary.train, summary.validation)
+    assert sum(summary.train_by_type.values()) == summary.train
+    assert sum(summary.validation_by_type.values()) == summary.validation
+    assert len(json.loads((built / "qi-patterns-alpaca.json").read_text())) == summary.samples
+    assert len(json.loads((built / "qi-conversations.json").read_text())) == summary.samples
+    assert summary.train + summary.validation + summary.too_long == summary.samples == 160
+    assert 0.05 <= summary.validation / summary.samples <= 0.15
+
+
+def test_the_manifest_tells_where_each_row_went(built: Path) -> None:
+    manifest = json.loads((built / "splits.json").read_text())["samples"]
+    groups: dict[str, set[str]] = {"train": set(), "validation": set()}
+    for name, side in groups.items():
+        for row in pq.read_table(built / f"{name}.parquet").to_pylist():
+            assert manifest[row["id"]] == {
+                "split": name,
+                "group": row["group"],
+                "in_parquet": True,
+            }
+            side.add(row["group"])
+    assert not groups["train"] & groups["validation"]
+
+
+def test_the_card_lets_the_datasets_library_load_the_folder(
+    built: Path, tmp_path: Path, profile: Profile
+) -> None:
+    loaded = datasets.load_dataset(str(built), cache_dir=str(tmp_path / "cache"))
+    assert set(loaded) == {"train", "validation"}
+    row = loaded["train"][0]
+    assert set(row) == {"id", "group", "prompt", "completion"}
+    assert [message["role"] for message in row["prompt"]] == ["system", "user"]
+    assert row["prompt"][0]["content"] == profile.system_prompt
+    assert row["completion"][0]["role"] == "assistant"
+    assert row["completion"][0]["content"].startswith("```typescript\nimport ")
+
+
+def test_the_card_says_what_a_stranger_must_know(built: Path) -> None:
+    card = (built / "README.md").read_text()
+    for fact in ("license: mit", "c" * 40, "https://example.org/library.git", "| TS2304 | 2 |"):
+        assert fact in card
+    assert read_summary(built).data_version in card
+    assert "secret" not in card
+    assert str(built) not in card
+
+
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(generator=st.randoms(use_true_random=False))
+def test_the_same_rows_in_any_order_give_the_same_bytes(
+    generator: random.Random,
+    rows: list[ValidatedPattern],
+    profile: Profile,
+    snapshot: Snapshot,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    shuffled = list(rows)
+    generator.shuffle(shuffled)
+    folders = [tmp_path_factory.mktemp("built") for _ in range(2)]
+    for folder, given_rows in zip(folders, (rows, shuffled), strict=True):
+        build_datasets(given_rows, profile, snapshot, folder)
+    assert directory_hash(folders[0]) == directory_hash(folders[1])
+    assert datasets_key(rows, profile) == datasets_key(shuffled, profile)
+
+
+def test_the_data_version_ignores_the_commit_and_follows_the_samples(
+    rows: list[ValidatedPattern], profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    def version(name: str, changed: list[ValidatedPattern]) -> str:
+        return build_datasets(changed, profile, snapshot, tmp_path / name).data_version
+
+    recommitted = [
+        row.model_copy(update={"pattern": row.pattern.model_copy(update={"commit": "d" * 40})})
+        for row in rows
+    ]
+    original = version("original", rows)
+    assert version("recommitted", recommitted) == original
+    assert version("fewer", rows[1:]) != original
+    assert version("reworded", [build_row(0, instruction="Other."), *rows[1:]]) != original
+    assert datasets_key(recommitted, profile) != datasets_key(rows, profile)
+
+
+def test_test_cases_stay_out_of_the_parquet_files_only(
+    rows: list[ValidatedPattern], profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    test_case = build_row(50, source_kind="test")
+    summary = build_datasets([*rows, test_case], profile, snapshot, tmp_path / "d")
+    assert summary.test_cases > 0
+    ids = {
+        row["id"].rpartition("-")[0]
+        for name in ("train", "validation")
+        for row in pq.read_table(tmp_path / "d" / f"{name}.parquet").to_pylist()
+    }
+    assert test_case.pattern.id not in ids
+    exported = read_jsonl(tmp_path / "d" / "qi-patterns.jsonl")
+    assert test_case.pattern.id in {row["id"] for row in exported}
+
+
+def test_long_samples_stay_out_of_the_parquet_files_only(
+    rows: list[ValidatedPattern], profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    long_code = "export const texts = [\n" + '  "a long line of text",\n' * 200 + "];"
+    long_row = build_row(50, implementation=long_code)
+    summary = build_datasets([*rows, long_row], profile, snapshot, tmp_path / "d")
+    assert summary.too_long > 0
+    in_parquet = {
+        row["id"].rpartition("-")[0]
+        for name in ("train", "validation")
+        for row in pq.read_table(tmp_path / "d" / f"{name}.parquet").to_pylist()
+    }
+    assert long_row.pattern.id not in in_parquet
+    assert "a long line of text" in (tmp_path / "d" / "qi-conversations.json").read_text()
+    with pytest.raises(QiPipelineError, match="longer than max_characters = 10"):
+        build_datasets(rows, profile, snapshot, tmp_path / "e", max_characters=10)
+
+
+def test_it_fills_a_content_named_folder_through_build_directory(
+    rows: list[ValidatedPattern], profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    destination = tmp_path / datasets_key(rows, profile)
+    folder = build_directory(
+        destination, lambda folder: void(build_datasets(rows, profile, snapshot, folder))
+    )
+    assert read_summary(folder).patterns == 40
+
+
+def void(_: object) -> None:
+    """Drop a value where a callback must return none."""
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_too_few_kept_patterns_are_refused_with_the_reasons(
+    kept: int, rows: list[ValidatedPattern], profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    with pytest.raises(QiPipelineError, match=rf"{kept} of {kept + 3} .*TS2304 \(2\), R2 \(1\)"):
+        build_datasets([*rows[:kept], *rows[40:]], profile, snapshot, tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_two_patterns_are_enough(profile: Profile, snapshot: Snapshot, tmp_path: Path) -> None:
+    summary = build_datasets([build_row(0), build_row(1)], profile, snapshot, tmp_path / "d")
+    assert (summary.train, summary.validation) == (4, 4)
+
+
+def test_an_id_that_occurs_twice_is_named(
+    profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    with pytest.raises(QiPipelineError, match=f"occur twice: {3:016x}"):
+        build_datasets([build_row(3), build_row(3)], profile, snapshot, tmp_path / "d")
+
+
+def test_a_folder_without_a_data_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(QiPipelineError, match="holds no data set"):
+        read_summary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/home/somebody/library", "library"),
+        ("library/", "library"),
+        ("file:///home/somebody/library", "library"),
+        ("https://token@example.org/a/b.git", "https://example.org/a/b.git"),
+        ("sample", "sample"),
+    ],
+)
+def test_the_card_names_a_source_without_paths_or_credentials(source: str, name: str) -> None:
+    assert source_name(source) == name
+
+
+@pytest.mark.parametrize("manifest", ["not json", "[]", '{"license": 3}', "{}"])
+def test_a_manifest_without_a_licence_is_no_licence(manifest: str, snapshot: Snapshot) -> None:
+    (snapshot.root / "package.json").write_text(manifest)
+    assert read_licenses(snapshot) == ()

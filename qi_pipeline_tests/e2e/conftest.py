@@ -1,0 +1,68 @@
+"""One whole run on the sample library at a tiny training budget, shared by the tests here."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qi_pipeline.evaluation.tasks import bundled_suite
+
+TASKS = 3
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """`qi` with a data directory and a Dagster home of its own."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def command(self, *arguments: str) -> list[str]:
+        program = "from qi_pipeline.cli import main; main()"
+        return [sys.executable, "-c", program, *arguments]
+
+    def qi(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            env={**os.environ, **self.environment, **more},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=1500,
+        )
+
+
+def terminal_in(folder: Path) -> Terminal:
+    """Return a terminal whose runs are as small as a whole run can be."""
+    tasks = folder / "tasks.jsonl"
+    lines = bundled_suite().read_text("utf-8").splitlines()[:TASKS]
+    tasks.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return Terminal(
+        folder,
+        {
+            "QI_DATA_DIR": str(folder / "data"),
+            "DAGSTER_HOME": str(folder / "dagster"),
+            "QI_PRESET": "tiny",
+            "QI_TASKS": str(tasks),
+            "QI_EVALUATION_MAX_TOKENS": "40",
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    return terminal_in(tmp_path_factory.mktemp("e2e"))
+
+
+@pytest.fixture(scope="session")
+def whole_run(terminal: Terminal) -> subprocess.CompletedProcess[str]:
+    return terminal.qi("run")

@@ -1,0 +1,127 @@
+"""Bad input ends with a clear sentence and a non-zero exit, in every command that takes it."""
+
+from pathlib import Path
+
+import pytest
+from git import Actor, Repo
+
+from qi_pipeline_tests.e2e.conftest import Terminal, terminal_in
+
+AUTHOR = Actor("Tester", "tester@example.invalid")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Terminal:
+    return terminal_in(tmp_path)
+
+
+def expect_refusal(terminal: Terminal, *arguments: str, words: tuple[str, ...]) -> None:
+    done = terminal.qi(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    last = [line for line in done.stderr.splitlines() if line.startswith("qi: ")]
+    assert last, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_no_repository(fresh: Terminal) -> None:
+    expect_refusal(fresh, "run", "--source", "/nonexistent/repo", words=("/nonexistent/repo",))
+
+
+def test_a_folder_that_is_no_repository(fresh: Terminal, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    expect_refusal(fresh, "snapshot", "--source", str(plain), words=(str(plain),))
+
+
+def test_an_empty_repository(fresh: Terminal, tmp_path: Path) -> None:
+    Repo.init(tmp_path / "empty")
+    expect_refusal(fresh, "snapshot", "--source", str(tmp_path / "empty"), words=("commit",))
+
+
+def test_an_unknown_revision(fresh: Terminal) -> None:
+    expect_refusal(
+        fresh, "snapshot", "--source", "sample", "--revision", "v9", words=("v9", "main")
+    )
+
+
+def test_a_repository_without_the_library(fresh: Terminal, tmp_path: Path) -> None:
+    repo = Repo.init(tmp_path / "other", initial_branch="main")
+    (tmp_path / "other" / "README.md").write_text("nothing here\n")
+    repo.index.add(["README.md"])
+    repo.index.commit("start", author=AUTHOR, committer=AUTHOR)
+    expect_refusal(fresh, "run", "--source", str(tmp_path / "other"), words=("relevant",))
+
+
+def test_an_unknown_preset(fresh: Terminal) -> None:
+    expect_refusal(fresh, "run", "--preset", "laptpo", words=("laptpo", "embedded"))
+
+
+def test_an_unknown_job(fresh: Terminal) -> None:
+    expect_refusal(fresh, "run", "--job", "full", words=("'full'", "full_refresh"))
+
+
+def test_a_base_model_that_is_not_there(fresh: Terminal) -> None:
+    expect_refusal(fresh, "run", "--base-model", "/no/model.gguf", words=("/no/model.gguf",))
+
+
+def test_searching_before_anything_was_indexed(fresh: Terminal) -> None:
+    expect_refusal(fresh, "search", "anything", words=("qi ",))
+
+
+def test_checking_a_file_that_is_not_there(fresh: Terminal) -> None:
+    expect_refusal(fresh, "check", "/no/such.ts", words=("/no/such.ts",))
+
+
+def test_a_file_that_does_not_parse_is_reported_and_the_rest_goes_on(
+    fresh: Terminal, tmp_path: Path
+) -> None:
+    repo = Repo.init(tmp_path / "library", initial_branch="main")
+    files = {
+        "lib/base/src/index.ts": "export const success = (value: number) => value;\n",
+        "app/good/src/index.ts": (
+            'import { success } from "@qi/base";\nexport const f = () => success(1);\n'
+        ),
+        "app/bad/src/index.ts": 'import { success } from "@qi/base";\nconst = success(;\n',
+    }
+    for path, text in files.items():
+        file = tmp_path / "library" / path
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        repo.index.add([path])
+    repo.index.commit("start", author=AUTHOR, committer=AUTHOR)
+    out = tmp_path / "calls.jsonl"
+    done = fresh.qi("calls", str(tmp_path / "library"), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "app/bad/src/index.ts:2" in done.stderr
+    assert "app/good/src/index.ts" in out.read_text("utf-8")
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(fresh: Terminal) -> None:
+    """One write fails the way it does on a full disk."""
+    program = (
+        "import errno, os, pathlib\n"
+        "real = pathlib.Path.write_bytes\n"
+        "def full(self, data):\n"
+        "    if 'patterns' in self.name: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "    return real(self, data)\n"
+        "pathlib.Path.write_bytes = full\n"
+        "import sys; sys.argv[0] = 'qi'\n"
+        "from qi_pipeline.cli import main; main()\n"
+    )
+    broken = _with_program(fresh, program)
+    done = broken.qi("patterns", "--source", "sample")
+    assert done.returncode == 2, done.stderr
+    assert "no space left" in done.stderr
+    assert "QI_DATA_DIR" in done.stderr
+    assert not list((fresh.data / "patterns").glob("*"))
+
+
+def _with_program(terminal: Terminal, program: str) -> Terminal:
+    class Broken(Terminal):
+        def command(self, *arguments: str) -> list[str]:
+            python, flag, _, *rest = super().command(*arguments)
+            return [python, flag, program, *rest]
+
+    return Broken(terminal.folder, terminal.environment)

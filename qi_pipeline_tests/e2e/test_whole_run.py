@@ -1,0 +1,149 @@
+"""From the sample library's git history to an evaluated model, with the commands a person types."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from qi_pipeline_tests.e2e.conftest import TASKS, Terminal, terminal_in
+
+pytestmark = pytest.mark.slow
+
+Run = subprocess.CompletedProcess[str]
+
+
+def handle(terminal: Terminal, asset: str) -> dict[str, object]:
+    loaded = json.loads((terminal.data / "assets" / f"{asset}.json").read_text("utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def folder_of(terminal: Terminal, asset: str) -> Path:
+    return Path(str(handle(terminal, asset)["directory"]))
+
+
+def test_a_whole_run_ends_with_what_a_person_wants_to_know(
+    whole_run: Run, terminal: Terminal
+) -> None:
+    assert whole_run.returncode == 0, whole_run.stdout + whole_run.stderr
+    out = whole_run.stdout
+    for heading in ("Learned from", "Patterns", "Scores", "Release", "Report", "GGUF", "Next"):
+        assert heading in out
+    assert str(handle(terminal, "repo_snapshot")["commit"])[:12] in out
+
+
+def test_every_artefact_is_real(whole_run: Run, terminal: Terminal) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    datasets = folder_of(terminal, "training_datasets")
+    for name in ("qi-patterns.jsonl", "qi-patterns-alpaca.json", "qi-conversations.json"):
+        assert (datasets / name).stat().st_size > 10_000
+    model = folder_of(terminal, "gguf_model")
+    assert (model / "qi-expert.gguf").read_bytes()[:4] == b"GGUF"
+    assert "FROM ./qi-expert.gguf" in (model / "Modelfile").read_text("utf-8")
+    report = json.loads((folder_of(terminal, "evaluation_report") / "report.json").read_text())
+    assert [arm["name"] for arm in report["arms"]] == ["base", "tuned"]
+    assert all(len(arm["results"]) == TASKS for arm in report["arms"])
+
+
+def test_nothing_half_written_is_left(whole_run: Run, terminal: Terminal) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    assert not list(terminal.data.rglob(".*.partial-*"))
+
+
+def test_the_run_is_in_the_instance_that_the_ui_shows(whole_run: Run, terminal: Terminal) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    with dg.DagsterInstance.from_config(terminal.environment["DAGSTER_HOME"]) as instance:
+        assert instance.get_runs_count() >= 1
+        event = instance.get_latest_materialization_event(dg.AssetKey("training_datasets"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        tags = event.asset_materialization.tags or {}
+        assert tags["dagster/data_version"] == handle(terminal, "training_datasets")["data_version"]
+
+
+def test_a_second_run_does_nothing_and_says_so(whole_run: Run, terminal: Terminal) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    before = {path: path.stat().st_mtime_ns for path in (terminal.data / "models").rglob("*")}
+    again = terminal.qi("run")
+    assert again.returncode == 0, again.stderr
+    assert "Nothing to do" in again.stdout
+    after = {path: path.stat().st_mtime_ns for path in (terminal.data / "models").rglob("*")}
+    assert after == before
+
+
+def test_the_index_answers_in_the_terminal(whole_run: Run, terminal: Terminal) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    found = terminal.qi("search", "handle a missing value", "-k", "3", "--json")
+    assert found.returncode == 0, found.stderr
+    assert len(json.loads(found.stdout)) == 3
+    basic = terminal.qi("search", "map a result", "-k", "2", "--category", "basic", "--json")
+    assert {hit["category"] for hit in json.loads(basic.stdout)} == {"basic"}
+
+
+def test_check_gives_any_file_its_verdict(
+    whole_run: Run, terminal: Terminal, tmp_path: Path
+) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    good, bad = tmp_path / "good.ts", tmp_path / "bad.ts"
+    good.write_text('import { success } from "@qi/base";\nexport const one = success(1);\n')
+    bad.write_text(
+        'import { success } from "@qi/base";\n'
+        "const r = success(1);\n"
+        'export const one = r.tag === "success" ? r.value : nothing;\n'
+    )
+    assert terminal.qi("check", str(good)).returncode == 0
+    checked = terminal.qi("check", str(good), str(bad), "--source", "sample", "--json")
+    assert checked.returncode == 1
+    verdicts = json.loads(checked.stdout)
+    assert verdicts[0]["compiles"]
+    assert verdicts[0]["rules"] == []
+    assert verdicts[0]["symbols"] == ["@qi/base:success"]
+    assert not verdicts[1]["compiles"]
+    assert {rule["id"] for rule in verdicts[1]["rules"]} == {"R1", "R2"}
+    assert {rule["line"] for rule in verdicts[1]["rules"]} == {3}
+
+
+def test_calls_writes_one_object_a_line(whole_run: Run, terminal: Terminal, tmp_path: Path) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    out = tmp_path / "calls.jsonl"
+    assert terminal.qi("calls", "sample", "--out", str(out)).returncode == 0
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    fields = {"file", "line", "column", "symbol", "package", "form", "source_kind"}
+    assert len(rows) > 100
+    assert all(set(row) == fields for row in rows)
+    assert {"direct", "new", "static_member"} >= {row["form"] for row in rows}
+
+
+def test_a_run_killed_anywhere_finishes_the_next_time(
+    whole_run: Run, tmp_path: Path, terminal: Terminal
+) -> None:
+    """The process is killed at several instants; what is visible afterwards is always whole."""
+    assert whole_run.returncode == 0, whole_run.stderr
+    killed = terminal_in(tmp_path)
+    # The base model and npm packages are the same for every run: taking them saves minutes.
+    killed.data.mkdir()
+    (killed.data / "cache").symlink_to(terminal.data / "cache")
+    for seconds in (4.0, 9.0, 20.0):
+        process = subprocess.Popen(
+            killed.command("run"),
+            env={**os.environ, **killed.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for stage in ("snapshots", "patterns", "validated", "datasets", "adapters", "models"):
+            for path in (killed.data / stage).glob("[!.]*"):
+                if path.is_dir():
+                    assert any(path.iterdir()), f"{path} is visible and empty"
+    finished = killed.qi("run")
+    assert finished.returncode == 0, finished.stderr
+    assert "Scores" in finished.stdout
+    assert not list(killed.data.glob("*/.*.partial-*"))

@@ -1,0 +1,1 @@
+"""The real Chroma, in a folder and behind a server."""
