@@ -124,8 +124,12 @@ def _read_events(events: Sequence[dg.DagsterEvent]) -> _Progress:
             reused = materialization.metadata.get("reused")
             if reused is not None:
                 progress.reused[materialization.asset_key.path[-1]] = bool(reused.value)
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if not check.passed and event.step_key is not None:
+                progress.failed[event.step_key] = f"{check.description or 'no reason was given'}"
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE and event.step_key is not None:
-            progress.failed[event.step_key] = _failure_message(event)
+            progress.failed.setdefault(event.step_key, _failure_message(event))
     return progress
 
 
@@ -188,8 +192,8 @@ def _model_lines(pipeline: Pipeline) -> Iterator[str]:
             f"{overall.adheres.count:>8}{overall.bleu:>7.1f}{arm.tokens_per_second.value:>10.1f}"
         )
     decision = pipeline.decide(evaluation)
-    yield f"Release       {'' if decision.release else 'withheld: '}{decision.reason}"
     live = pipeline.current_release().live
+    yield f"Release       {'' if decision.release else 'withheld: '}{decision.reason}"
     yield f"  live          {live.model if live else 'no model yet'}"
     yield f"Report        {evaluation.directory / 'report.html'}"
     yield f"GGUF          {evaluation.candidate.model}"

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     """Where every artefact lies."""
     tasks: _AbsolutePath | None = None
     """Task suite of the evaluation (JSON Lines); unset means the bundled one."""
-    evaluation_max_tokens: int = Field(default=384, ge=1)
+    evaluation_max_tokens: int = Field(default=512, ge=1)
     """Most tokens of one generated answer."""
     dagster_home: _AbsolutePath = Field(
         default=PROJECT_ROOT / ".dagster", validation_alias=AliasChoices("DAGSTER_HOME")

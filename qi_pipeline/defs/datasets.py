@@ -39,6 +39,10 @@ def datasets_are_trainable(training_datasets: DatasetSet) -> dg.AssetCheckResult
     shared = sorted(groups["train"] & groups["validation"])
     return dg.AssetCheckResult(
         passed=bool(groups["train"]) and bool(groups["validation"]) and not shared,
+        description=(
+            f"{len(groups['train'])} groups to train on, {len(groups['validation'])} held out, "
+            f"{len(shared)} in both"
+        ),
         metadata={
             "train_groups": len(groups["train"]),
             "validation_groups": len(groups["validation"]),

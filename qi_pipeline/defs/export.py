@@ -27,4 +27,8 @@ def gguf_model(
 def gguf_file_is_intact(gguf_model: Gguf) -> dg.AssetCheckResult:
     """The file on disk is the one that was tested."""
     found = gguf_model.digest()
-    return dg.AssetCheckResult(passed=found == gguf_model.data_version, metadata={"sha256": found})
+    return dg.AssetCheckResult(
+        passed=found == gguf_model.data_version,
+        description=f"SHA-256 on disk {found[:12]}, when tested {gguf_model.data_version[:12]}",
+        metadata={"sha256": found},
+    )

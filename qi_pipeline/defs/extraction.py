@@ -46,4 +46,8 @@ def patterns(
 def patterns_were_found(patterns: PatternSet) -> dg.AssetCheckResult:
     """The snapshot yields at least one pattern."""
     count = len(patterns.read())
-    return dg.AssetCheckResult(passed=count > 0, metadata={"patterns": count})
+    return dg.AssetCheckResult(
+        passed=count > 0,
+        description=f"{count} patterns were found",
+        metadata={"patterns": count},
+    )

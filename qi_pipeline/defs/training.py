@@ -49,10 +49,11 @@ def lora_adapter(
 
 @dg.asset_check(asset=lora_adapter, blocking=True)
 def training_converged(lora_adapter: Adapter) -> dg.AssetCheckResult:
-    """The loss is finite and lower at the end than at the start."""
+    """The loss on held-out samples is finite and lower than before training."""
     record = lora_adapter.record()
-    first, last = float(record["first_loss"]), float(record["final_loss"])
+    first, last = float(record["first_validation_loss"]), float(record["final_validation_loss"])
     return dg.AssetCheckResult(
         passed=math.isfinite(first) and math.isfinite(last) and last < first,
-        metadata={"first_loss": first, "final_loss": last},
+        description=f"validation loss {first:.4f} before training, {last:.4f} after",
+        metadata={"first_validation_loss": first, "final_validation_loss": last},
     )

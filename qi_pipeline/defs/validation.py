@@ -52,5 +52,7 @@ def kept_patterns_comply(validated_patterns: ValidatedSet) -> dg.AssetCheckResul
     kept = [row for row in validated_patterns.read() if row.status == "kept"]
     broken = [row.pattern.id for row in kept if not row.verdict.complies]
     return dg.AssetCheckResult(
-        passed=bool(kept) and not broken, metadata={"kept": len(kept), "non_compliant": broken}
+        passed=bool(kept) and not broken,
+        description=f"{len(kept)} patterns were kept, {len(broken)} of them do not comply",
+        metadata={"kept": len(kept), "non_compliant": broken},
     )

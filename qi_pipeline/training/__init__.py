@@ -1,0 +1,1 @@
+"""Datasets and a base model in, a LoRA adapter out; training runs in a process of its own."""
