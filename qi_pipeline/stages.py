@@ -515,12 +515,12 @@ class Pipeline:
 
     def evaluation_report(self, snapshot: Snapshot, candidate: Gguf) -> Outcome[Evaluation]:
         """Measure base, tuned and live model on the same tasks against the same library."""
-        live = self.current_release().live
+        incumbent = self._incumbent(candidate)
         tasks = load_tasks(self.settings.tasks or bundled_suite())
         base = self.base_gguf(candidate.base_model_dir).handle
         models = {"base": base.model, "tuned": candidate.model}
-        if live is not None and live.model_hash != candidate.data_version:
-            models["live"] = live.model
+        if incumbent is not None:
+            models["live"] = incumbent.model
         digests = {name: self._digest(path) for name, path in models.items()}
         key = [
             EVALUATION_VERSION,
@@ -541,6 +541,19 @@ class Pipeline:
             incumbent="live" if "live" in models else "base",
         )
         return Outcome(handle, reused, clock.seconds, evaluation_figures(handle.read()))
+
+    def _incumbent(self, candidate: Gguf) -> ReleasedModel | None:
+        """Return the live model, or the one that the candidate replaced; None before both."""
+        release = self.current_release()
+        live = release.live
+        replaced = live is not None and live.model_hash == candidate.data_version
+        incumbent = release.fallback if replaced else live
+        if incumbent is not None and not incumbent.model.is_file():
+            raise QiPipelineError(
+                f"the model to compare with, {incumbent.model}, is gone; restore it, or delete "
+                f"{self.release_pointer} to compare with the base model again"
+            )
+        return incumbent
 
     def _digest(self, model: Path) -> str:
         export = model.parent / "export.json"

@@ -51,7 +51,7 @@ class HandleIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> Any:
         """Return the upstream asset's handle.
 
-        Raises QiPipelineError when the asset was never materialized.
+        Raises QiPipelineError when the asset was never materialized or its folder was deleted.
         """
         asset = context.asset_key.path[-1]
         path = handle_path(asset)
@@ -63,7 +63,14 @@ class HandleIOManager(dg.ConfigurableIOManager):
         model = context.dagster_type.typing_type
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise TypeError(f"the input for asset {asset!r} is not annotated with its handle type")
-        return model.model_validate_json(path.read_text("utf-8"))
+        handle = model.model_validate_json(path.read_text("utf-8"))
+        for name in ("directory", "root"):
+            folder = getattr(handle, name, None)
+            if isinstance(folder, Path) and not folder.is_dir():
+                raise QiPipelineError(
+                    f"{folder}, which asset {asset!r} made, is gone; materialize {asset!r} again"
+                )
+        return handle
 
 
 @dg.logger({}, description="Bare messages of level INFO and above on standard output.")

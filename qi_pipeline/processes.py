@@ -1,0 +1,28 @@
+"""What every process that this project starts for its heavy work has in common.
+
+Such a process exists for its parent alone. What it computes belongs to the package that starts it.
+"""
+
+import os
+import threading
+import time
+
+_POLL_SECONDS = 1.0
+_ABANDONED = 130
+
+
+def end_with_parent() -> None:
+    """End this process within seconds of its parent's death, however the parent died.
+
+    A parent killed outright cannot end its children; without this, a training would go on for
+    nobody, beside the one that the next run starts. Polling the parent's id works on every POSIX
+    system and, unlike Linux's parent-death signal, does not depend on the parent's thread.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_POLL_SECONDS)
+        os._exit(_ABANDONED)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
