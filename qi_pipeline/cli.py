@@ -1,7 +1,7 @@
 """`qi`: every stage from a terminal, and whole runs with a summary.
 
-Results of single stages go where the Dagster assets put theirs, so both see the same state. What
-a stage does belongs to `stages`; running whole jobs belongs to `launch`.
+Single stages share every content-named folder with the Dagster assets, so what one of them made
+the other reuses. What a stage does belongs to `stages`; running whole jobs belongs to `launch`.
 """
 
 import json
@@ -203,6 +203,7 @@ def train(source: Source = None, revision: Revision = None, preset: PresetName =
 
 
 def _trained(pipeline: Pipeline) -> tuple[Pipeline, Any, Any]:
+    pipeline.require_usable()
     taken = pipeline.repo_snapshot().handle
     validated = pipeline.validated_patterns(taken, pipeline.patterns(taken).handle).handle
     return (
@@ -252,8 +253,16 @@ def evaluate(
 
 
 @app.command()
+def release(source: Source = None, revision: Revision = None, preset: PresetName = None) -> None:
+    """Evaluate the trained model and make it live when it is not worse; say why or why not."""
+    pipeline, taken, adapter = _trained(_pipeline(source=source, revision=revision, preset=preset))
+    evaluation = pipeline.evaluation_report(taken, pipeline.gguf_model(adapter.handle).handle)
+    _print_json(pipeline.model_release(evaluation.handle).figures)
+
+
+@app.command()
 def status() -> None:
-    """Say which model is live and why."""
+    """Say which model is live, which candidate was held back, and why."""
     _print_json(_pipeline().current_release().model_dump(mode="json"))
 
 
@@ -282,6 +291,10 @@ def _readable_errors() -> Iterator[None]:
     try:
         yield
     except QiPipelineError as error:
+        print(f"qi: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        # A file that cannot be read or written is the machine's matter, and the message names it.
         print(f"qi: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -16,7 +16,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from qi_pipeline.definitions import defs
-from qi_pipeline.defs.automation import GATE_STEP
+from qi_pipeline.defs.automation import GATE_STEP, gate_said_no
 from qi_pipeline.defs.resources import handle_path
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.settings import PROJECT_ROOT, Settings
@@ -41,7 +41,9 @@ class _Progress:
 
     reused: dict[str, bool] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    """Step key to message."""
+    """Step key to message; the release gate's verdict is no failure."""
+    withheld: bool = False
+    """Whether the release gate held the candidate back."""
 
 
 def launch(
@@ -65,10 +67,16 @@ def launch(
         "quantization": quantization,
     }
     settings = Settings().model_copy(update={k: v for k, v in choices.items() if v is not None})
+    if job_name == "train_and_evaluate" and (source is not None or revision is not None):
+        raise QiPipelineError(
+            "train_and_evaluate uses the latest datasets; run refresh_data or full_refresh with "
+            "--source or --revision instead"
+        )
     Pipeline(settings).require_usable()
     started = time.monotonic()
     with _instance(settings) as instance:
         close_abandoned_runs(instance)
+        _require_alone(instance)
         result = _job(job_name).execute_in_process(
             instance=instance,
             run_config={
@@ -80,8 +88,9 @@ def launch(
         )
         progress = _read_events(result.all_events)
     for step, message in progress.failed.items():
-        if step != GATE_STEP:
-            raise QiPipelineError(f"{step} failed: {message}")
+        raise QiPipelineError(f"{step} failed: {message}")
+    if not result.success and not progress.withheld:
+        raise QiPipelineError(f"run {result.run_id} ended without a result; see it in the UI")
     return summarize(Pipeline(settings), progress.reused, time.monotonic() - started)
 
 
@@ -102,13 +111,26 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(home))
 
 
+_UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def _require_alone(instance: dg.DagsterInstance) -> None:
+    """Refuse to run beside another run: both would hand on their results under the same names."""
+    running = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY), limit=1)
+    if running:
+        raise QiPipelineError(
+            f"run {running[0].run_id} of {running[0].job_name} is under way; wait for it, or end "
+            "it in the UI (make dev), then run again"
+        )
+
+
 def close_abandoned_runs(instance: dg.DagsterInstance) -> int:
     """Mark runs of this command whose process is gone (killed, power cut) as failed.
 
     Returns how many there were; without this they would stay "started" for ever.
     """
     closed = 0
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):
         pid = run.tags.get(_PID_TAG)
         if pid is not None and not Path(f"/proc/{pid}").exists():
             instance.report_run_failed(run, "the process of this run is gone")
@@ -119,7 +141,9 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> int:
 def _read_events(events: Sequence[dg.DagsterEvent]) -> _Progress:
     progress = _Progress()
     for event in events:
-        if event.is_step_materialization:
+        if gate_said_no(event):
+            progress.withheld = True
+        elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
             reused = materialization.metadata.get("reused")
             if reused is not None:
@@ -130,6 +154,8 @@ def _read_events(events: Sequence[dg.DagsterEvent]) -> _Progress:
                 progress.failed[event.step_key] = f"{check.description or 'no reason was given'}"
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE and event.step_key is not None:
             progress.failed.setdefault(event.step_key, _failure_message(event))
+    if progress.withheld:
+        progress.failed.pop(GATE_STEP, None)
     return progress
 
 
@@ -138,11 +164,21 @@ def _failure_message(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     if error is None:
         return "no error was recorded"
-    while error.cause is not None and error.cls_name != QiPipelineError.__name__:
+    own = _names_of_own_errors()
+    while error.cause is not None and error.cls_name not in own:
         error = error.cause
-    if error.cls_name == QiPipelineError.__name__:
+    if error.cls_name in own:
         return error.message.partition(": ")[2].strip()
     return error.to_string()
+
+
+def _names_of_own_errors() -> set[str]:
+    found, waiting = set(), [QiPipelineError]
+    while waiting:
+        kind = waiting.pop()
+        found.add(kind.__name__)
+        waiting.extend(kind.__subclasses__())
+    return found
 
 
 def summarize(pipeline: Pipeline, reused: Mapping[str, bool], seconds: float) -> str:
@@ -162,7 +198,7 @@ def _summary_lines(pipeline: Pipeline, reused: Mapping[str, bool], seconds: floa
         f'"{snapshot.subject}" ({len(snapshot.files)} files)'
     )
     yield from _pattern_lines()
-    if handle_path("evaluation_report").is_file():
+    if "evaluation_report" in reused:
         yield from _model_lines(pipeline)
     yield 'Next          qi search "load a config and log it" -k 3     (or: make dev)'
 
@@ -179,6 +215,8 @@ def _pattern_lines() -> Iterator[str]:
     rest = len(reasons) - _REASONS_SHOWN
     if shown:
         yield f"  rejected for  {shown}{f', and {rest} more kinds' if rest > 0 else ''}"
+    for item in found.unreadable():
+        yield f"  not read      {item['file']}:{item['line']}: {item['reason']}"
 
 
 def _model_lines(pipeline: Pipeline) -> Iterator[str]:
@@ -191,8 +229,10 @@ def _model_lines(pipeline: Pipeline) -> Iterator[str]:
             f"  {arm.name:<24}{overall.both.count:>8}{overall.compiles.count:>9}"
             f"{overall.adheres.count:>8}{overall.bleu:>7.1f}{arm.tokens_per_second.value:>10.1f}"
         )
-    decision = pipeline.decide(evaluation)
-    live = pipeline.current_release().live
+    release = pipeline.current_release()
+    live = release.live
+    is_live = live is not None and live.model_hash == evaluation.candidate.data_version
+    decision = release.decision if is_live else pipeline.decide(evaluation)
     yield f"Release       {'' if decision.release else 'withheld: '}{decision.reason}"
     yield f"  live          {live.model if live else 'no model yet'}"
     yield f"Report        {evaluation.directory / 'report.html'}"

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """A clone of the real library, for the tests that need it."""
     chroma_url: str | None = None
     """http(s)://host:port of a Chroma server; unset means a folder below `data_dir`."""
+    training_python: _AbsolutePath | None = None
+    """Python of another environment to train in: Unsloth's (see requirements/unsloth.txt)."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads for training and generation; unset means all cores."""
 

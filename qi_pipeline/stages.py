@@ -33,7 +33,7 @@ from qi_pipeline.datasets.summary import DatasetSummary
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.arms import ArmResult, run_arm
 from qi_pipeline.evaluation.gate import Decision, decide_release
-from qi_pipeline.evaluation.generation import GenerationOptions
+from qi_pipeline.evaluation.generation import GenerationOptions, llama_version
 from qi_pipeline.evaluation.references import check_references
 from qi_pipeline.evaluation.report import (
     EvaluationContext,
@@ -48,12 +48,17 @@ from qi_pipeline.extraction.pattern import Pattern
 from qi_pipeline.library.profile import Profile, load_profile
 from qi_pipeline.recognition.duplicates import cluster_near_duplicates
 from qi_pipeline.retrieval.index import IndexSummary, build_index
+from qi_pipeline.sample.history import states
 from qi_pipeline.sample.repository import build_sample_repository
 from qi_pipeline.settings import Settings
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.source.upstream import UpstreamState, read_upstream
-from qi_pipeline.training.base_model import materialize_base_model, resolve_base_model
+from qi_pipeline.training.base_model import (
+    base_model_identity,
+    materialize_base_model,
+    resolve_base_model,
+)
 from qi_pipeline.training.presets import Preset, load_preset
 from qi_pipeline.training.run import adapter_key, train_adapter, write_spec
 from qi_pipeline.validation.checker import Checker
@@ -89,6 +94,11 @@ class PatternSet(_Handle):
     directory: Path
     data_version: str
 
+    def unreadable(self) -> list[dict[str, Any]]:
+        """Return `file`, `line` and `reason` of everything that could not be read."""
+        text = (self.directory / "unreadable.json").read_text("utf-8")
+        return cast("list[dict[str, Any]]", json.loads(text))
+
     def read(self) -> list[Pattern]:
         """Return the patterns, sorted by id."""
         return [Pattern.model_validate(r) for r in read_jsonl(self.directory / "patterns.jsonl")]
@@ -112,6 +122,23 @@ class DatasetSet(_Handle):
     directory: Path
     data_version: str
     summary: DatasetSummary
+
+    def require_trainable(self) -> str:
+        """Say how many groups each split holds.
+
+        Raises QiPipelineError when a split is empty or a group stands in both.
+        """
+        groups = self.groups_by_split()
+        shared = groups["train"] & groups["validation"]
+        counts = (
+            f"{len(groups['train'])} groups to train on, {len(groups['validation'])} held out, "
+            f"{len(shared)} in both"
+        )
+        if not groups["train"] or not groups["validation"] or shared:
+            raise QiPipelineError(
+                f"the datasets in {self.directory} cannot be trained on: {counts}"
+            )
+        return counts
 
     def groups_by_split(self) -> dict[str, set[str]]:
         """Return the group names of `train` and `validation`, read from the parquet files."""
@@ -241,7 +268,14 @@ class Pipeline:
 
     def require_usable(self) -> None:
         """Raise QiPipelineError now for choices that would fail a run only after minutes."""
-        resolve_base_model(self.preset.base_model)
+        preset = self.preset
+        resolve_base_model(preset.base_model)
+        if preset.backend == "unsloth" and self.settings.training_python is None:
+            raise QiPipelineError(
+                f"preset {preset.name!r} trains with Unsloth, which needs an environment of its "
+                "own; make it as requirements/unsloth.txt says and name its interpreter in "
+                "QI_TRAINING_PYTHON"
+            )
         load_tasks(self.settings.tasks or bundled_suite())
         self._toolchain_version()
         if self.settings.quantization not in get_args(Quantization):
@@ -259,11 +293,9 @@ class Pipeline:
         """Return the path or URL to read; builds the bundled sample repository when asked for."""
         if self.settings.source != "sample":
             return self.settings.source
-        repository = self.settings.data_dir / "sample-library"
-        if not repository.exists():
-            self.report("building the bundled sample library's git history")
-            build_sample_repository(repository)
-        return str(repository)
+        history = [[commit.slug, files] for commit, files in states()]
+        name = f"sample-library-{content_hash(history)[:_KEY_LENGTH]}"
+        return str(build_directory(self.settings.data_dir / name, build_sample_repository))
 
     def repo_snapshot(self) -> Outcome[Snapshot]:
         """Copy one commit's relevant files into a content-named folder."""
@@ -308,21 +340,22 @@ class Pipeline:
         with _clock() as clock:
             build_directory(folder, lambda target: self._write_patterns(snapshot, target))
         rows = read_jsonl(folder / "patterns.jsonl")
-        unreadable = json.loads((folder / "unreadable.json").read_text("utf-8"))
+        handle = PatternSet(directory=folder, data_version=_rows_version(rows))
         figures = {
             "patterns": len(rows),
             "calls": len(read_jsonl(folder / "calls.jsonl")),
-            "unreadable": len(unreadable),
+            "unreadable": len(handle.unreadable()),
             "types": dict(sorted(Counter(row["type"] for row in rows).items())),
             "categories": dict(sorted(Counter(row["category"] for row in rows).items())),
             "source_kinds": dict(sorted(Counter(row["source_kind"] for row in rows).items())),
         }
-        handle = PatternSet(directory=folder, data_version=_rows_version(rows))
         return Outcome(handle, reused, clock.seconds, figures)
 
     def _write_patterns(self, snapshot: Snapshot, target: Path) -> None:
         self.report(f"extracting patterns from {len(snapshot.files)} files")
         extraction = extract_patterns(snapshot, self.profile)
+        for item in extraction.unreadable:
+            self.report(f"not read: {item.file}:{item.line}: {item.reason}")
         write_jsonl(
             target / "patterns.jsonl", (p.model_dump(mode="json") for p in extraction.patterns)
         )
@@ -429,6 +462,7 @@ class Pipeline:
         `train` runs that process for a specification file; the Dagster layer passes one that goes
         through Pipes.
         """
+        datasets.require_trainable()
         preset = self.preset
         base = resolve_base_model(preset.base_model)
         folder = self._folder(
@@ -453,7 +487,7 @@ class Pipeline:
                     spec.unlink(missing_ok=True)
         handle = Adapter(
             directory=folder,
-            data_version=content_hash([folder.name, preset.name]),
+            data_version=content_hash(folder.name),
             preset=preset.name,
             base_model=preset.base_model,
             base_model_dir=base_dir,
@@ -477,26 +511,26 @@ class Pipeline:
             "models",
             [
                 EXPORT_VERSION,
-                base_model_dir.name,
+                base_model_identity(base_model_dir),
                 adapter,
                 quantization,
                 self.profile.system_prompt,
+                llama_version(),
             ],
         )
         reused = folder.is_dir()
         with _clock() as clock:
             if not reused:
                 self.report(f"exporting {'the tuned' if adapter else 'the base'} model to GGUF")
-                export_gguf(
-                    base_model_dir,
-                    adapter_dir,
-                    folder,
-                    cast("Quantization", quantization),
-                    self.settings.converter_dir,
-                    system_prompt=self.profile.system_prompt,
-                    threads=self.settings.threads,
-                )
-        record = json.loads((folder / "export.json").read_text("utf-8"))
+            record = export_gguf(
+                base_model_dir,
+                adapter_dir,
+                folder,
+                cast("Quantization", quantization),
+                self.settings.converter_dir,
+                system_prompt=self.profile.system_prompt,
+                threads=self.settings.threads,
+            ).model_dump(mode="json")
         handle = Gguf(
             directory=folder,
             data_version=record["sha256"],
@@ -529,6 +563,7 @@ class Pipeline:
             tasks_hash(tasks),
             self.library_hash(snapshot),
             self.generation_options().decoding(),
+            llama_version(),
         ]
         folder = self._folder("evaluations", key)
         reused = folder.is_dir()
@@ -546,14 +581,15 @@ class Pipeline:
         """Return the live model, or the one that the candidate replaced; None before both."""
         release = self.current_release()
         live = release.live
-        replaced = live is not None and live.model_hash == candidate.data_version
-        incumbent = release.fallback if replaced else live
-        if incumbent is not None and not incumbent.model.is_file():
+        if live is not None and live.model_hash == candidate.data_version:
+            fallback = release.fallback
+            return fallback if fallback is not None and fallback.model.is_file() else None
+        if live is not None and not live.model.is_file():
             raise QiPipelineError(
-                f"the model to compare with, {incumbent.model}, is gone; restore it, or delete "
+                f"the live model {live.model} is gone; restore it, or delete "
                 f"{self.release_pointer} to compare with the base model again"
             )
-        return incumbent
+        return live
 
     def _digest(self, model: Path) -> str:
         export = model.parent / "export.json"
@@ -585,10 +621,11 @@ class Pipeline:
                         model,
                         tasks,
                         checker.check_modules,
-                        self.settings.cache_dir / "answers",
+                        self.settings.cache_dir,
                         self.profile.system_prompt,
                         self.generation_options(),
                         self.library_hash(snapshot),
+                        self.report,
                     )
                 )
         context = EvaluationContext(
@@ -631,7 +668,14 @@ class Pipeline:
         live = self.current_release().live
         if live is not None and live.model_hash == evaluation.candidate.data_version:
             return Decision(release=True, reason="The candidate is already live.", lines=())
-        return decide_release(evaluation.arm("tuned"), evaluation.arm(evaluation.incumbent))
+        incumbent = evaluation.arm(evaluation.incumbent)
+        if live is not None and incumbent.model_hash != live.model_hash:
+            return Decision(
+                release=False,
+                reason="Another model went live since this evaluation; evaluate again.",
+                lines=(),
+            )
+        return decide_release(evaluation.arm("tuned"), incumbent)
 
     def model_release(self, evaluation: Evaluation) -> Outcome[Release]:
         """Make the candidate live when it is not worse; otherwise keep the live model, say why."""

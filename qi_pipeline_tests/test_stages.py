@@ -30,7 +30,12 @@ def evaluated(pipeline: Pipeline, name: str, good: int, incumbent: str, old: int
     candidate = Gguf(
         directory=folder, data_version=name, quantization="q8_0", base_model_dir=folder
     )
-    arms = [make_arm(incumbent, answers(old)), make_arm("tuned", answers(good))]
+    live = pipeline.current_release().live
+    measured = live.model_hash if live is not None and incumbent == "live" else incumbent
+    arms = [
+        make_arm(incumbent, answers(old)).model_copy(update={"model_hash": measured}),
+        make_arm("tuned", answers(good)),
+    ]
     context = EvaluationContext(
         title="t",
         library="l",
@@ -88,6 +93,16 @@ def test_releasing_the_live_model_again_changes_nothing(pipeline: Pipeline) -> N
     assert again.reused
     assert again.handle == first.handle
     assert pipeline.decide(evaluation).release
+
+
+def test_an_evaluation_against_a_model_that_is_no_longer_live_decides_nothing(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.model_release(evaluated(pipeline, "one", 1, "base", 1))
+    stale = evaluated(pipeline, "two", 2, "live", 1)
+    pipeline.model_release(evaluated(pipeline, "three", 3, "live", 1))
+    assert not pipeline.decide(stale).release
+    assert "evaluate again" in pipeline.decide(stale).reason
 
 
 def test_an_unknown_quantization_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ MAX_ATTEMPTS = 3
 TREE_TAG = "qi/tree_hash"
 COMMIT_TAG = "qi/commit"
 ATTEMPT_TAG = "qi/attempt"
+LAUNCH_TAG = "qi/launch"
 GATE_STEP = "evaluation_report_candidate_is_not_worse"
 
 _DATA = dg.AssetSelection.assets(
@@ -55,6 +56,8 @@ class Cursor:
 
     tree_hash: str | None = None
     attempt: int = 0
+    launch: int = 0
+    """Runs asked for so far: it keeps run keys apart when a tree comes back after a revert."""
 
     def dump(self) -> str:
         """Return the cursor as JSON."""
@@ -85,17 +88,18 @@ def next_step(cursor: Cursor, upstream: UpstreamState, fate: RunFate, learned: s
     tree = upstream.tree_hash
     if cursor.tree_hash != tree:
         if cursor.tree_hash is None and learned == tree:
-            return Step(Cursor(tree, 0), None, "the present tree is already learned")
-        return _launch(Cursor(tree, 1), f"new relevant tree at commit {upstream.commit[:12]}")
+            return Step(Cursor(tree), None, "the present tree is already learned")
+        return _launch(tree, 1, cursor, f"new relevant tree at commit {upstream.commit[:12]}")
     if fate != "failed":
         return Step(cursor, None, f"nothing relevant changed (commit {upstream.commit[:12]})")
     if cursor.attempt >= MAX_ATTEMPTS:
         return Step(cursor, None, f"gave up on this tree after {cursor.attempt} failed attempts")
-    return _launch(Cursor(tree, cursor.attempt + 1), "the last attempt failed")
+    return _launch(tree, cursor.attempt + 1, cursor, "the last attempt failed")
 
 
-def _launch(cursor: Cursor, reason: str) -> Step:
-    return Step(cursor, f"{cursor.tree_hash}-{cursor.attempt}", reason)
+def _launch(tree: str, attempt: int, last: Cursor, reason: str) -> Step:
+    cursor = Cursor(tree, attempt, last.launch + 1)
+    return Step(cursor, f"{cursor.launch}-{tree}-{attempt}", reason)
 
 
 @dg.sensor(
@@ -118,6 +122,7 @@ def qicore_commits(
         TREE_TAG: upstream.tree_hash,
         COMMIT_TAG: upstream.commit,
         ATTEMPT_TAG: str(step.cursor.attempt),
+        LAUNCH_TAG: str(step.cursor.launch),
     }
     request = dg.RunRequest(run_key=step.run_key, tags=tags)
     return dg.SensorResult(run_requests=[request], cursor=step.cursor.dump())
@@ -131,21 +136,30 @@ def run_fate(instance: dg.DagsterInstance, cursor: Cursor) -> RunFate:
     """
     if cursor.tree_hash is None or cursor.attempt == 0:
         return "none"
-    tags = {TREE_TAG: cursor.tree_hash, ATTEMPT_TAG: str(cursor.attempt)}
+    tags = {TREE_TAG: cursor.tree_hash, LAUNCH_TAG: str(cursor.launch)}
     runs = instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
     if not runs:
         return "none"
     run = runs[0]
     if run.is_failure_or_canceled:
-        return "succeeded" if failed_steps(instance, run.run_id) == {GATE_STEP} else "failed"
+        return "succeeded" if only_withheld(instance, run.run_id) else "failed"
     return "succeeded" if run.is_success else "running"
 
 
-def failed_steps(instance: dg.DagsterInstance, run_id: str) -> set[str]:
-    """Return the keys of the steps that failed in a run."""
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    keys = (record.event_log_entry.step_key for record in records)
-    return {key for key in keys if key is not None}
+def only_withheld(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Tell whether a run failed because the release gate said no, and for nothing else."""
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
+    records = instance.get_records_for_run(run_id, of_type=kinds).records
+    events = [e for r in records if (e := r.event_log_entry.dagster_event) is not None]
+    failed = {e.step_key for e in events if e.event_type == dg.DagsterEventType.STEP_FAILURE}
+    return failed == {GATE_STEP} and any(gate_said_no(event) for event in events)
+
+
+def gate_said_no(event: dg.DagsterEvent) -> bool:
+    """Tell whether an event is the release gate's verdict against the candidate."""
+    if event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+        return False
+    return event.step_key == GATE_STEP and not event.asset_check_evaluation_data.passed
 
 
 def learned_tree(instance: dg.DagsterInstance) -> str | None:

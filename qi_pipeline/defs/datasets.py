@@ -4,6 +4,7 @@ import dagster as dg
 
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
+from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.stages import DATASETS_VERSION, DatasetSet, ValidatedSet
 
@@ -35,17 +36,7 @@ def training_datasets(
 @dg.asset_check(asset=training_datasets, blocking=True)
 def datasets_are_trainable(training_datasets: DatasetSet) -> dg.AssetCheckResult:
     """Both splits hold samples and no group stands in both."""
-    groups = training_datasets.groups_by_split()
-    shared = sorted(groups["train"] & groups["validation"])
-    return dg.AssetCheckResult(
-        passed=bool(groups["train"]) and bool(groups["validation"]) and not shared,
-        description=(
-            f"{len(groups['train'])} groups to train on, {len(groups['validation'])} held out, "
-            f"{len(shared)} in both"
-        ),
-        metadata={
-            "train_groups": len(groups["train"]),
-            "validation_groups": len(groups["validation"]),
-            "shared_groups": shared,
-        },
-    )
+    try:
+        return dg.AssetCheckResult(passed=True, description=training_datasets.require_trainable())
+    except QiPipelineError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))

@@ -42,7 +42,11 @@ def candidate_is_not_worse(
     evaluation_report: Evaluation,
 ) -> dg.AssetCheckResult:
     """The tuned model measured no worse than the live one (the base model, at first)."""
-    decision = pipeline.stages(context.log).decide(evaluation_report)
+    stages = pipeline.stages(context.log)
+    decision = stages.decide(evaluation_report)
+    if not decision.release:
+        # model_release does not run then; the refusal must be known all the same.
+        stages.model_release(evaluation_report)
     return dg.AssetCheckResult(
         passed=decision.release,
         description=decision.reason,

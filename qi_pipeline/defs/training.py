@@ -27,16 +27,20 @@ def lora_adapter(
     training_datasets: DatasetSet,
 ) -> dg.MaterializeResult[Adapter]:
     """A PEFT adapter trained on completions only, with its log and label preview."""
+    stages = pipeline.stages(context.log)
 
     def train_through_pipes(spec: Path) -> None:
         try:
-            pipes_client.run(context=context, command=training_command(spec))
+            pipes_client.run(
+                context=context,
+                command=training_command(spec, stages.settings.training_python),
+            )
         except Exception as error:  # Dagster exports no name for the process's failure
             raise QiPipelineError(
                 "the training process failed; its own message stands right above in this log"
             ) from error
 
-    outcome = pipeline.stages(context.log).lora_adapter(training_datasets, train_through_pipes)
+    outcome = stages.lora_adapter(training_datasets, train_through_pipes)
     handle = outcome.handle
     curve = base64.b64encode((handle.directory / "loss.png").read_bytes()).decode()
     return materialized(

@@ -4,6 +4,7 @@ Flows in: a GGUF file, the tasks and a checker. Flows out: an `ArmResult` with e
 verdict and score, and totals with intervals. Comparing arms belongs to `report` and `gate`.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,8 @@ from qi_pipeline.evaluation.statistics import Figure, Interval, Proportion, boot
 from qi_pipeline.evaluation.tasks import Task, tasks_hash
 from qi_pipeline.extraction.pattern import CATEGORIES, PATTERN_TYPES, Category, PatternType
 from qi_pipeline.validation.verdict import Verdict
+
+logger = logging.getLogger(__name__)
 
 _Group = TypeVar("_Group", bound=str)
 
@@ -86,7 +89,7 @@ class ArmResult(BaseModel):
     generation_seconds: float
 
 
-def run_arm(
+def run_arm(  # noqa: PLR0913, PLR0917 - everything that decides an arm, and where it says so
     name: str,
     model: Path,
     tasks: Sequence[Task],
@@ -95,6 +98,7 @@ def run_arm(
     system_prompt: str,
     options: GenerationOptions,
     library_hash: str,
+    show: Callable[[str], None] = logger.info,
 ) -> ArmResult:
     """Ask the model every task, check and score its answers.
 
@@ -103,7 +107,7 @@ def run_arm(
     Raises QiPipelineError when the model cannot be used.
     """
     prompts = {task.id: task.prompt for task in tasks}
-    answers = generate_answers(model, prompts, system_prompt, options, cache_dir)
+    answers = generate_answers(model, prompts, system_prompt, options, cache_dir, show)
     return assemble_arm(
         name=name,
         model_file=model.name,

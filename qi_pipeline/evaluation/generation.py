@@ -10,7 +10,7 @@ import logging
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -109,10 +109,12 @@ def generate_answers(
     system_prompt: str,
     options: GenerationOptions,
     cache_dir: Path,
+    show: Callable[[str], None] = logger.info,
 ) -> dict[str, Answer]:
     """Return the model's answer to each prompt, by id and in the prompts' order.
 
-    Answers are kept under `cache_dir/answers/<generation key>`; only missing ones are generated.
+    Each answer's progress line goes to `show`. Answers are kept under
+    `cache_dir/answers/<generation key>`; only missing ones are generated.
     Raises QiPipelineError when the model file is missing, cannot be loaded, has no chat template,
     or its context window is too small for a prompt.
     """
@@ -128,7 +130,7 @@ def generate_answers(
     if prompts.keys() - read_answers(spec.answers).keys():
         # Not write_json, which sorts keys: the prompts are asked in the suite's order.
         spec_path = write_text(directory / "spec.json", spec.model_dump_json())
-        _run_process(spec_path, model)
+        _run_process(spec_path, model, show)
     answers = read_answers(spec.answers)
     return {task_id: answers[task_id] for task_id in prompts}
 
@@ -151,7 +153,7 @@ def _parse_answers(path: Path) -> dict[str, Answer]:
     return {row["id"]: Answer.model_validate(row) for row in read_jsonl(path)}
 
 
-def _run_process(spec_path: Path, model: Path) -> None:
+def _run_process(spec_path: Path, model: Path, show: Callable[[str], None]) -> None:
     command = [sys.executable, "-m", "qi_pipeline.evaluation.generation_process", str(spec_path)]
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
@@ -161,7 +163,7 @@ def _run_process(spec_path: Path, model: Path) -> None:
     ):
         try:
             for line in process.stdout or ():
-                logger.info("%s", line.rstrip())
+                show(line.rstrip())
         except BaseException:
             process.kill()
             raise

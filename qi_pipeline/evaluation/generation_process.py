@@ -21,6 +21,7 @@ from qi_pipeline.evaluation.generation import (
     GenerationSpec,
     read_answers,
 )
+from qi_pipeline.processes import end_with_parent
 
 if TYPE_CHECKING:
     from llama_cpp import CreateChatCompletionResponse, Llama
@@ -160,6 +161,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: generation_process SPEC.json\n")
         return 2
+    end_with_parent()
     try:
         generate(GenerationSpec.model_validate_json(Path(arguments[0]).read_bytes()))
     except QiPipelineError as error:

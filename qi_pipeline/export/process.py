@@ -32,6 +32,7 @@ from qi_pipeline.export.modelfile import (
     derive_chat_shape,
     modelfile_text,
 )
+from qi_pipeline.processes import end_with_parent
 from qi_pipeline.training.base_model import base_model_identity
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ def _report(
 
 def main(arguments: list[str]) -> int:
     """Export as the specification says; return the exit status."""
+    end_with_parent()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     specification = Path(arguments[0]).read_text(encoding="utf-8")
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qi_pipeline.artefacts import build_directory, write_json
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.processes import end_with_parent
 from qi_pipeline.training.base_model import IDENTITY_FILE
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _write_from_hub(hub_id: str, revision: str, folder: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Write the folder; return the exit status."""
+    end_with_parent()
     kind, name, location, revision, destination = arguments
 
     def build(folder: Path) -> None:

@@ -58,9 +58,9 @@ def write_spec(
     return write_text(path, spec.model_dump_json(indent=2) + "\n")
 
 
-def training_command(spec_path: Path) -> list[str]:
-    """Return the command that trains as the specification says."""
-    return [sys.executable, "-m", "qi_pipeline.training.process", str(spec_path)]
+def training_command(spec_path: Path, python: Path | None = None) -> list[str]:
+    """Return the command that trains as the specification says, with another `python` if given."""
+    return [str(python or sys.executable), "-m", "qi_pipeline.training.process", str(spec_path)]
 
 
 def _print_line(line: str) -> None:

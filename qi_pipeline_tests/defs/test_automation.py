@@ -18,6 +18,7 @@ from qi_pipeline.defs.automation import (
     full_refresh,
     learned_tree,
     next_step,
+    only_withheld,
     qicore_commits,
     read_cursor,
 )
@@ -34,7 +35,7 @@ def upstream(tree: str, commit: str = "c" * 40) -> UpstreamState:
 
 def test_a_first_look_launches_once() -> None:
     step = next_step(Cursor(), upstream(TREE_A), "none", learned=None)
-    assert step.run_key == f"{TREE_A}-1"
+    assert step.run_key == f"1-{TREE_A}-1"
     again = next_step(step.cursor, upstream(TREE_A), "running", learned=None)
     assert again.run_key is None
 
@@ -42,7 +43,7 @@ def test_a_first_look_launches_once() -> None:
 def test_a_tree_learned_by_hand_is_not_learned_again() -> None:
     step = next_step(Cursor(), upstream(TREE_A), "none", learned=TREE_A)
     assert step.run_key is None
-    assert next_step(step.cursor, upstream(TREE_B), "none", TREE_A).run_key == f"{TREE_B}-1"
+    assert next_step(step.cursor, upstream(TREE_B), "none", TREE_A).run_key == f"1-{TREE_B}-1"
 
 
 def test_a_commit_without_a_relevant_change_launches_nothing() -> None:
@@ -59,24 +60,34 @@ def test_a_failed_change_is_retried_under_a_new_key_and_given_up_in_the_end() ->
         cursor = step.cursor
         if step.run_key is not None:
             keys.append(step.run_key)
-    assert keys == [f"{TREE_A}-{attempt}" for attempt in range(2, MAX_ATTEMPTS + 1)]
+    assert keys == [f"{n - 1}-{TREE_A}-{n}" for n in range(2, MAX_ATTEMPTS + 1)]
 
 
 def test_a_new_change_after_giving_up_starts_anew() -> None:
     step = next_step(Cursor(TREE_A, MAX_ATTEMPTS), upstream(TREE_B), "failed", learned=None)
-    assert step.run_key == f"{TREE_B}-1"
+    assert step.run_key == f"1-{TREE_B}-1"
+
+
+def test_a_revert_upstream_is_learned_again() -> None:
+    cursor, keys = Cursor(), []
+    for tree in (TREE_A, TREE_B, TREE_A):
+        step = next_step(cursor, upstream(tree), "succeeded", learned=None)
+        cursor = step.cursor
+        keys.append(step.run_key)
+    assert None not in keys
+    assert len(set(keys)) == 3
 
 
 @given(st.lists(st.tuples(st.sampled_from([TREE_A, TREE_B, "c" * 64]), st.sampled_from(FATES))))
-def test_no_two_launches_in_a_row_share_a_run_key(ticks: list[tuple[str, RunFate]]) -> None:
-    cursor, last = Cursor(), None
+def test_no_two_launches_share_a_run_key(ticks: list[tuple[str, RunFate]]) -> None:
+    cursor, keys = Cursor(), []
     for tree, fate in ticks:
         step = next_step(cursor, upstream(tree), fate, learned=None)
         if step.run_key is not None:
-            assert step.run_key != last
-            last = step.run_key
+            keys.append(step.run_key)
         cursor = read_cursor(step.cursor.dump())
         assert cursor == step.cursor
+    assert len(set(keys)) == len(keys)
 
 
 AUTHOR = Actor("Tester", "tester@example.invalid")
@@ -142,6 +153,37 @@ def test_the_sensor_retries_a_failed_run(
         retry = requests(tick(library, instance, first.cursor))
         assert [r.tags[ATTEMPT_TAG] for r in retry] == ["2"]
         assert retry[0].tags[TREE_TAG] == request.tags[TREE_TAG]
+
+
+def withheld_run(instance: dg.DagsterInstance, *, check_fails: bool) -> dg.DagsterRun:
+    """Return a run in which the release gate said no, or broke down."""
+
+    @dg.asset
+    def evaluation_report() -> None:
+        """Stand in for the real asset: only the gate's events matter here."""
+
+    @dg.asset_check(asset=evaluation_report, blocking=True)
+    def candidate_is_not_worse() -> dg.AssetCheckResult:
+        if check_fails:
+            return dg.AssetCheckResult(passed=False)
+        raise RuntimeError("the gate broke down")
+
+    definitions = dg.Definitions(assets=[evaluation_report], asset_checks=[candidate_is_not_worse])
+    job = definitions.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    return run
+
+
+@pytest.mark.parametrize(("check_fails", "withheld"), [(True, True), (False, False)])
+def test_a_refused_release_is_no_failed_change_but_a_broken_gate_is(
+    check_fails: bool, withheld: bool
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = withheld_run(instance, check_fails=check_fails)
+        assert run.is_failure
+        assert only_withheld(instance, run.run_id) is withheld
 
 
 def test_an_unreachable_upstream_fails_the_tick(

@@ -19,7 +19,10 @@ ASSETS = {
     "evaluation_report",
     "model_release",
 }
-HEAVY = ("torch", "transformers", "chromadb", "llama_cpp", "sentence_transformers", "trl")
+HEAVY = (
+    *("torch", "transformers", "trl", "peft", "datasets", "bitsandbytes"),
+    *("chromadb", "sentence_transformers", "llama_cpp", "matplotlib"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Bad input ends with a clear sentence and a non-zero exit, in every command that takes it."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -98,30 +100,43 @@ def test_a_file_that_does_not_parse_is_reported_and_the_rest_goes_on(
     assert "app/good/src/index.ts" in out.read_text("utf-8")
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(fresh: Terminal) -> None:
-    """One write fails the way it does on a full disk."""
-    program = (
-        "import errno, os, pathlib\n"
-        "real = pathlib.Path.write_bytes\n"
-        "def full(self, data):\n"
-        "    if 'patterns' in self.name: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-        "    return real(self, data)\n"
-        "pathlib.Path.write_bytes = full\n"
-        "import sys; sys.argv[0] = 'qi'\n"
-        "from qi_pipeline.cli import main; main()\n"
+def mounts_a_small_disk() -> bool:
+    """Tell whether this machine lets a user mount a file system in a namespace of its own."""
+    attempt = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "mount",
+        "-t",
+        "tmpfs",
+        "x",
+        "/mnt",
+    ]
+    return subprocess.run(attempt, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not mounts_a_small_disk(), reason="no user namespaces with mounts here")
+@pytest.mark.parametrize(("size", "command"), [("600k", "patterns"), ("3m", "datasets")])
+def test_a_full_disk_is_named_and_leaves_nothing(
+    fresh: Terminal, size: str, command: str, tmp_path: Path
+) -> None:
+    fresh.data.mkdir()
+    listing = tmp_path / "listing"
+    script = (
+        f'mount -t tmpfs -o size={size} tmpfs {fresh.data} && "$@"; status=$?; '
+        f"find {fresh.data} > {listing}; exit $status"
     )
-    broken = _with_program(fresh, program)
-    done = broken.qi("patterns", "--source", "sample")
-    assert done.returncode == 2, done.stderr
+    unshared = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    done = subprocess.run(
+        [*unshared, *fresh.command(command, "--source", "sample")],
+        env={**os.environ, **fresh.environment},
+        cwd=fresh.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
     assert "no space left" in done.stderr
     assert "QI_DATA_DIR" in done.stderr
-    assert not list((fresh.data / "patterns").glob("*"))
-
-
-def _with_program(terminal: Terminal, program: str) -> Terminal:
-    class Broken(Terminal):
-        def command(self, *arguments: str) -> list[str]:
-            python, flag, _, *rest = super().command(*arguments)
-            return [python, flag, program, *rest]
-
-    return Broken(terminal.folder, terminal.environment)
+    assert ".partial-" not in listing.read_text("utf-8")

@@ -2,7 +2,7 @@
 
 import json
 import os
-import signal
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -119,31 +119,54 @@ def test_calls_writes_one_object_a_line(whole_run: Run, terminal: Terminal, tmp_
     assert {"direct", "new", "static_member"} >= {row["form"] for row in rows}
 
 
+MILESTONES = {
+    "while verdicts are written": "validated/.*.partial-*",
+    "while the adapter is trained": "adapters/.*.partial-*",
+    "while the model is exported": "models/.*.partial-*",
+    "while answers are generated": "cache/answers/*/answers.jsonl",
+}
+LAST_WRITTEN = {
+    "patterns": "unreadable.json",
+    "validated": "validated_patterns.jsonl",
+    "datasets": "summary.json",
+    "adapters": "training.json",
+    "models": "export.json",
+    "evaluations": "report.html",
+}
+
+
+def kill_at(killed: Terminal, milestone: str) -> None:
+    """Start a run and kill its main process, and nothing else, once `milestone` is there."""
+    process = subprocess.Popen(
+        killed.command("run"),
+        env={**os.environ, **killed.environment},
+        cwd=killed.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(killed.data.glob(milestone)):
+        time.sleep(0.02)
+    assert process.poll() is None, f"the run ended before {milestone} was seen"
+    process.kill()
+    process.wait()
+
+
 def test_a_run_killed_anywhere_finishes_the_next_time(
     whole_run: Run, tmp_path: Path, terminal: Terminal
 ) -> None:
-    """The process is killed at several instants; what is visible afterwards is always whole."""
     assert whole_run.returncode == 0, whole_run.stderr
     killed = terminal_in(tmp_path)
     # The base model and npm packages are the same for every run: taking them saves minutes.
-    killed.data.mkdir()
-    (killed.data / "cache").symlink_to(terminal.data / "cache")
-    for seconds in (4.0, 9.0, 20.0):
-        process = subprocess.Popen(
-            killed.command("run"),
-            env={**os.environ, **killed.environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for stage in ("snapshots", "patterns", "validated", "datasets", "adapters", "models"):
-            for path in (killed.data / stage).glob("[!.]*"):
-                if path.is_dir():
-                    assert any(path.iterdir()), f"{path} is visible and empty"
+    for name in ("base-models", "npm"):
+        shutil.copytree(terminal.data / "cache" / name, killed.data / "cache" / name, symlinks=True)
+    for milestone in MILESTONES.values():
+        kill_at(killed, milestone)
+        for stage, last in LAST_WRITTEN.items():
+            for folder in (killed.data / stage).glob("[!.]*/"):
+                assert (folder / last).is_file(), f"{folder} is visible and not whole"
     finished = killed.qi("run")
     assert finished.returncode == 0, finished.stderr
     assert "Scores" in finished.stdout
     assert not list(killed.data.glob("*/.*.partial-*"))
+    for asset in ("training_datasets", "gguf_model"):
+        assert handle(killed, asset)["data_version"] == handle(terminal, asset)["data_version"]

@@ -38,7 +38,7 @@ def profile() -> Profile:
         ("a.ts", "[a].ts", False),
     ],
 )
-def test_a_glob_matches_the_whole_path(path: str, glob: str, expected: bool) -> None:  # noqa: FBT001
+def test_a_glob_matches_the_whole_path(path: str, glob: str, expected: bool) -> None:
     assert matches_glob(path, glob) is expected
 
 
