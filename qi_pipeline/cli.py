@@ -17,6 +17,7 @@ import typer
 
 from qi_pipeline.artefacts import write_jsonl
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.processes import silence_library_notices
 from qi_pipeline.settings import Settings
 from qi_pipeline.stages import Pipeline
 
@@ -302,8 +303,7 @@ def _readable_errors() -> Iterator[None]:
 def main() -> None:
     """Run the command line."""
     logging.basicConfig(level=logging.WARNING, format="  %(message)s")
-    # It warns of a GPU kernel package at every import; nothing here uses it on a CPU.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    silence_library_notices()
     with _readable_errors():
         command: Callable[[], None] = app
         command()

@@ -7,6 +7,7 @@ own progress is printed while they run.
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,8 @@ def launch(
             "--source or --revision instead"
         )
     Pipeline(settings).require_usable()
+    # Pipes is pinned; that parts of it may change in a later version helps no reader of a run.
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     started = time.monotonic()
     with _instance(settings) as instance:
         close_abandoned_runs(instance)
@@ -134,6 +137,8 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> int:
         pid = run.tags.get(_PID_TAG)
         if pid is not None and not Path(f"/proc/{pid}").exists():
             instance.report_run_failed(run, "the process of this run is gone")
+            # A killed step still holds its pool; the daemon that would free it may not be running.
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             closed += 1
     return closed
 

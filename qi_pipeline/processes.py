@@ -3,12 +3,24 @@
 Such a process exists for its parent alone. What it computes belongs to the package that starts it.
 """
 
+import logging
 import os
 import threading
 import time
+import warnings
 
 _POLL_SECONDS = 1.0
 _ABANDONED = 130
+
+
+def silence_library_notices() -> None:
+    """Keep notices that no reader can act on out of the terminal.
+
+    bitsandbytes warns at import of an optional kernel package; transformers announces renames in
+    its own code. Both are pinned.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 
 def end_with_parent() -> None:

@@ -25,13 +25,14 @@ def materialized(
         "reused": outcome.reused,
         "seconds": round(outcome.seconds, 2),
         "path": dg.MetadataValue.path(directory),
+        **(extra or {}),
     }
     for name, value in outcome.figures.items():
         metadata[name] = _shown(value)
     return dg.MaterializeResult(
         value=outcome.handle,
         data_version=dg.DataVersion(data_version),
-        metadata={**metadata, **(extra or {})},
+        metadata=metadata,
     )
 
 

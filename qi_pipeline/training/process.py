@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.processes import end_with_parent
+from qi_pipeline.processes import end_with_parent, silence_library_notices
 from qi_pipeline.training.presets import Preset
 from qi_pipeline.training.progress import open_progress
 from qi_pipeline.training.spec import TrainingSpec, read_spec
@@ -60,6 +60,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         end_with_parent()
+        silence_library_notices()
         spec = read_spec(Path(arguments[0]))
         _limit_threads(spec)
         with open_progress() as progress:

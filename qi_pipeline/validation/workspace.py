@@ -6,7 +6,9 @@ Nothing of the repository is run: npm installs with scripts disabled. The compil
 the modules that are judged against the library belong to `checker`.
 """
 
+import errno
 import json
+import os
 import os
 import shutil
 import subprocess
@@ -247,6 +249,8 @@ def _install(folder: Path, requirements: Mapping[str, str]) -> None:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise _npm_error(requirements, f"no end after {_NPM_TIMEOUT_S} s") from error
+    if "ENOSPC" in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if done.returncode != 0:
         raise _npm_error(requirements, done.stderr or done.stdout)
 
