@@ -9,7 +9,6 @@ the modules that are judged against the library belong to `checker`.
 import errno
 import json
 import os
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
