@@ -31,7 +31,7 @@ setup: $(STAMP) $(DAGSTER_HOME)/dagster.yaml  ## install everything (done by run
 $(STAMP): $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) was found. Name another one: make PYTHON=python3.12"; exit 1; }
 	@command -v git >/dev/null || { echo "git is needed and was not found"; exit 1; }
-	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20)' || { echo "Node.js 20 or newer with npm is needed; found: $$(node --version 2>/dev/null || echo none)"; exit 1; }
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { echo "Node.js 20 or newer with npm is needed; found: $$(node --version 2>/dev/null || echo none)"; exit 1; }
 	@command -v c++ >/dev/null || { echo "a C++ compiler is needed (llama-cpp-python is built from source); c++ was not found"; exit 1; }
 	@echo "Setting up: Python packages (llama-cpp-python compiles for some minutes), TypeScript, the GGUF converter."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
