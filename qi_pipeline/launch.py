@@ -20,15 +20,10 @@ from qi_pipeline.definitions import defs
 from qi_pipeline.defs.automation import GATE_STEP, gate_said_no
 from qi_pipeline.defs.resources import handle_path
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.handles import Evaluation, PatternSet, ValidatedSet
 from qi_pipeline.settings import PROJECT_ROOT, Settings
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.stages import (
-    Evaluation,
-    PatternSet,
-    Pipeline,
-    ValidatedSet,
-    validation_figures,
-)
+from qi_pipeline.stages import Pipeline, validation_figures
 
 Handle = TypeVar("Handle", bound=BaseModel)
 

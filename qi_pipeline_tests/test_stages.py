@@ -7,8 +7,9 @@ import pytest
 from qi_pipeline.artefacts import write_text
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.report import EvaluationContext, evaluation_report, write_report
+from qi_pipeline.handles import Evaluation, Gguf
 from qi_pipeline.settings import Settings
-from qi_pipeline.stages import Evaluation, Gguf, Pipeline
+from qi_pipeline.stages import Pipeline
 from qi_pipeline_tests.evaluation.samples import GOOD, USELESS, make_arm, make_task
 
 TASKS = ("a", "b", "c")

@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 from pydantic import BaseModel
 
-from qi_pipeline.stages import Outcome
+from qi_pipeline.handles import Outcome
 
 OWNERS = ["team:qi-pipeline"]
 

@@ -5,8 +5,9 @@ import dagster as dg
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.evaluation.report import render_markdown
+from qi_pipeline.handles import Evaluation, Gguf
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.stages import EVALUATION_VERSION, Evaluation, Gguf
+from qi_pipeline.stages import EVALUATION_VERSION
 
 
 @dg.asset(

@@ -4,7 +4,8 @@ import dagster as dg
 
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
-from qi_pipeline.stages import EVALUATION_VERSION, Evaluation, Release
+from qi_pipeline.handles import Evaluation, Release
+from qi_pipeline.stages import EVALUATION_VERSION
 
 
 @dg.asset(group_name="release", kinds={"gguf"}, owners=OWNERS, code_version=EVALUATION_VERSION)

@@ -9,7 +9,8 @@ import dagster as dg
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.stages import TRAINING_VERSION, Adapter, DatasetSet
+from qi_pipeline.handles import Adapter, DatasetSet
+from qi_pipeline.stages import TRAINING_VERSION
 from qi_pipeline.training.run import training_command
 
 

@@ -5,8 +5,9 @@ import pandas as pd
 
 from qi_pipeline.defs.common import OWNERS, markdown_table, materialized
 from qi_pipeline.defs.resources import PipelineResource
+from qi_pipeline.handles import PatternSet, ValidatedSet
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.stages import VALIDATION_VERSION, PatternSet, ValidatedSet
+from qi_pipeline.stages import VALIDATION_VERSION
 
 _PREVIEW_ROWS = 12
 

@@ -12,9 +12,6 @@ from qi_pipeline.settings import Settings
 from qi_pipeline_tests.training import material
 
 CONVERTER = Settings().converter_dir
-needs_converter = pytest.mark.skipif(
-    not CONVERTER.is_dir(), reason="llama.cpp's converter is not installed"
-)
 
 
 def export(
@@ -43,7 +40,6 @@ def tuned(
 
 
 @pytest.mark.slow
-@needs_converter
 def test_the_tuned_model_is_exported_whole_and_answers(tuned: Path) -> None:
     report = read_export(tuned)
     model = (tuned / "qi-expert.gguf").read_bytes()
@@ -59,7 +55,6 @@ def test_the_tuned_model_is_exported_whole_and_answers(tuned: Path) -> None:
 
 
 @pytest.mark.slow
-@needs_converter
 def test_the_base_takes_the_same_route_and_is_another_model(
     tuned: Path, base_model_dir: Path, tmp_path: Path
 ) -> None:
@@ -74,7 +69,6 @@ def test_the_base_takes_the_same_route_and_is_another_model(
 
 
 @pytest.mark.slow
-@needs_converter
 def test_q4_k_m_is_smaller_than_q8_0_and_answers(
     tuned: Path, base_model_dir: Path, tmp_path: Path
 ) -> None:
@@ -85,7 +79,6 @@ def test_q4_k_m_is_smaller_than_q8_0_and_answers(
 
 
 @pytest.mark.slow
-@needs_converter
 def test_the_exported_model_holds_the_chat_template_and_tokens_of_training(
     tuned: Path, tokenizer: Any
 ) -> None:
@@ -100,7 +93,6 @@ def test_the_exported_model_holds_the_chat_template_and_tokens_of_training(
 
 
 @pytest.mark.slow
-@needs_converter
 def test_an_export_that_is_there_is_not_made_again(tuned: Path, base_model_dir: Path) -> None:
     before = (tuned / "qi-expert.gguf").stat().st_mtime_ns
 
@@ -110,7 +102,6 @@ def test_an_export_that_is_there_is_not_made_again(tuned: Path, base_model_dir: 
 
 
 @pytest.mark.slow
-@needs_converter
 def test_an_adapter_of_another_base_is_refused(
     trained: material.TrainedAdapter, base_model_dir: Path, tmp_path: Path
 ) -> None:
@@ -127,7 +118,6 @@ def test_an_adapter_of_another_base_is_refused(
 
 
 @pytest.mark.slow
-@needs_converter
 def test_a_model_that_cannot_be_converted_keeps_nothing(
     base_model_dir: Path, tmp_path: Path
 ) -> None:
@@ -152,7 +142,6 @@ def test_a_missing_converter_says_how_to_install_it(tmp_path: Path) -> None:
         )
 
 
-@needs_converter
 def test_a_folder_without_a_model_or_adapter_is_named(tmp_path: Path) -> None:
     with pytest.raises(QiPipelineError, match="not a Hugging Face model folder"):
         export(tmp_path, None, tmp_path / "out")

@@ -13,11 +13,6 @@ NODE_MODULES = Path(__file__).parents[2] / "toolchain" / "node_modules"
 STATES: dict[str, Tree] = {commit.slug: tree for commit, tree in states()}
 HEAD = STATES[COMMITS[-1].slug]
 
-pytestmark = pytest.mark.skipif(
-    not (NODE_MODULES / ".bin" / "tsc").exists(),
-    reason=f"no TypeScript tools in {NODE_MODULES}; run `npm ci` in toolchain/",
-)
-
 
 def check_out(tree: Tree, folder: Path) -> Path:
     for path, text in tree.items():

@@ -1,0 +1,185 @@
+"""What each asset hands to the next: paths and versions, never the data itself.
+
+A handle is small enough to be kept as one JSON file and says where its artefact lies. Its methods
+only read. Making artefacts belongs to `stages`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from qi_pipeline.artefacts import file_hash, read_jsonl
+from qi_pipeline.datasets.summary import DatasetSummary
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evaluation.arms import ArmResult
+from qi_pipeline.evaluation.gate import Decision
+from qi_pipeline.evaluation.report import EvaluationReport
+from qi_pipeline.extraction.pattern import Pattern
+from qi_pipeline.validation.verdict import ValidatedPattern
+
+
+class _Handle(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PatternSet(_Handle):
+    """The `patterns` asset: `patterns.jsonl`, `calls.jsonl` and `unreadable.json` in a folder."""
+
+    directory: Path
+    data_version: str
+
+    def unreadable(self) -> list[dict[str, Any]]:
+        """Return `file`, `line` and `reason` of everything that could not be read."""
+        text = (self.directory / "unreadable.json").read_text("utf-8")
+        return cast("list[dict[str, Any]]", json.loads(text))
+
+    def read(self) -> list[Pattern]:
+        """Return the patterns, sorted by id."""
+        return [Pattern.model_validate(r) for r in read_jsonl(self.directory / "patterns.jsonl")]
+
+
+class ValidatedSet(_Handle):
+    """The `validated_patterns` asset: `validated_patterns.jsonl` in a folder."""
+
+    directory: Path
+    data_version: str
+
+    def read(self) -> list[ValidatedPattern]:
+        """Return every row, kept and rejected, sorted by pattern id."""
+        rows = read_jsonl(self.directory / "validated_patterns.jsonl")
+        return [ValidatedPattern.model_validate(row) for row in rows]
+
+
+class DatasetSet(_Handle):
+    """The `training_datasets` asset: a folder of datasets and what is in it."""
+
+    directory: Path
+    data_version: str
+    summary: DatasetSummary
+
+    def require_trainable(self) -> str:
+        """Say how many groups each split holds.
+
+        Raises QiPipelineError when a split is empty or a group stands in both.
+        """
+        groups = self.groups_by_split()
+        shared = groups["train"] & groups["validation"]
+        counts = (
+            f"{len(groups['train'])} groups to train on, {len(groups['validation'])} held out, "
+            f"{len(shared)} in both"
+        )
+        if not groups["train"] or not groups["validation"] or shared:
+            raise QiPipelineError(
+                f"the datasets in {self.directory} cannot be trained on: {counts}"
+            )
+        return counts
+
+    def groups_by_split(self) -> dict[str, set[str]]:
+        """Return the group names of `train` and `validation`, read from the parquet files."""
+        splits = ("train", "validation")
+        return {
+            split: set(
+                pd.read_parquet(self.directory / f"{split}.parquet", columns=["group"]).group
+            )
+            for split in splits
+        }
+
+
+class IndexState(_Handle):
+    """The `pattern_index` asset."""
+
+    location: str
+    data_version: str
+    count: int
+
+
+class Adapter(_Handle):
+    """The `lora_adapter` asset: a PEFT adapter directory with its training log."""
+
+    directory: Path
+    data_version: str
+    preset: str
+    base_model: str
+    """The reference as given: wheel, file, folder or hub id."""
+    base_model_dir: Path
+
+    def record(self) -> dict[str, Any]:
+        """Return what `training.json` says of the training."""
+        return cast(
+            "dict[str, Any]", json.loads((self.directory / "training.json").read_text("utf-8"))
+        )
+
+
+class Gguf(_Handle):
+    """The `gguf_model` asset: `qi-expert.gguf`, `Modelfile` and `export.json` in a folder."""
+
+    directory: Path
+    data_version: str
+    quantization: str
+    base_model_dir: Path
+
+    @property
+    def model(self) -> Path:
+        """The GGUF file."""
+        return self.directory / "qi-expert.gguf"
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file as it lies on disk."""
+        return file_hash(self.model)
+
+
+class Evaluation(_Handle):
+    """The `evaluation_report` asset: `report.html`, `report.json`, `results.jsonl` in a folder."""
+
+    directory: Path
+    data_version: str
+    candidate: Gguf
+    incumbent: str
+    """Name of the arm that the candidate must not fall behind: `live`, or `base` at first."""
+
+    def read(self) -> EvaluationReport:
+        """Return the whole report."""
+        text = (self.directory / "report.json").read_text("utf-8")
+        return EvaluationReport.model_validate_json(text)
+
+    def arm(self, name: str) -> ArmResult:
+        """Return one arm; KeyError when it was not measured."""
+        return {arm.name: arm for arm in self.read().arms}[name]
+
+
+class ReleasedModel(_Handle):
+    """One model that the release pointer names."""
+
+    model: Path
+    modelfile: Path
+    model_hash: str
+    released_at: str
+    evaluation: Path
+
+
+class Release(_Handle):
+    """The `model_release` asset: which model is live, which is candidate, which the fallback."""
+
+    live: ReleasedModel | None
+    fallback: ReleasedModel | None
+    candidate: Path | None
+    decision: Decision
+    data_version: str
+
+
+Handle = TypeVar("Handle", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Handle]):
+    """What a stage made, whether it had to, and figures worth showing."""
+
+    handle: Handle
+    reused: bool
+    seconds: float
+    figures: Mapping[str, Any] = field(default_factory=dict)
