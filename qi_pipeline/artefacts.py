@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.processes import is_alive
 
 _TEMPORARY_MARK: Final = ".partial-"
 _FOREIGN_LIFETIME: Final = 24 * 3600.0
@@ -48,16 +49,6 @@ def directory_hash(directory: Path) -> str:
     )
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _process_space() -> str:
     """Return 8 hex digits for the machine and container within which a process id has a meaning."""
     namespace = Path("/proc/self/ns/pid")
@@ -76,7 +67,7 @@ def _is_abandoned(path: Path) -> bool:
         return time.time() - path.lstat().st_mtime > _FOREIGN_LIFETIME
     if int(pid) == os.getpid():
         return process != _PROCESS
-    return not _is_alive(int(pid))
+    return not is_alive(int(pid))
 
 
 def sweep_abandoned(directory: Path) -> int:

@@ -6,6 +6,7 @@ own progress is printed while they run.
 
 import os
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from qi_pipeline.defs.automation import GATE_STEP, gate_said_no
 from qi_pipeline.defs.resources import handle_path
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.handles import Evaluation, PatternSet, ValidatedSet
+from qi_pipeline.processes import is_alive
 from qi_pipeline.settings import PROJECT_ROOT, Settings
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.stages import Pipeline, validation_figures
@@ -130,7 +132,7 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> int:
     closed = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):
         pid = run.tags.get(_PID_TAG)
-        if pid is not None and not Path(f"/proc/{pid}").exists():
+        if pid is not None and not is_alive(int(pid)):
             instance.report_run_failed(run, "the process of this run is gone")
             # A killed step still holds its pool; the daemon that would free it may not be running.
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
@@ -200,7 +202,13 @@ def _summary_lines(pipeline: Pipeline, reused: Mapping[str, bool], seconds: floa
     yield from _pattern_lines()
     if "evaluation_report" in reused:
         yield from _model_lines(pipeline)
-    yield 'Next          qi search "load a config and log it" -k 3     (or: make dev)'
+    yield f'Next          {_command()} search "load a config and log it" -k 3     (or: make dev)'
+
+
+def _command() -> str:
+    """Return how this program was called, so that the next command can be called alike."""
+    called = Path(sys.argv[0])
+    return sys.argv[0] if called.name == "qi" else "qi"
 
 
 def _pattern_lines() -> Iterator[str]:

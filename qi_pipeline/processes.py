@@ -1,4 +1,4 @@
-"""What every process that this project starts for its heavy work has in common.
+"""Processes: whether one is alive, and what those started for heavy work have in common.
 
 Such a process exists for its parent alone. What it computes belongs to the package that starts it.
 """
@@ -11,6 +11,17 @@ import warnings
 
 _POLL_SECONDS = 1.0
 _ABANDONED = 130
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process with this id runs on this machine, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def silence_library_notices() -> None:

@@ -108,6 +108,60 @@ def test_check_gives_any_file_its_verdict(
     assert {rule["line"] for rule in verdicts[1]["rules"]} == {3}
 
 
+def test_single_stages_reuse_what_the_run_made(whole_run: Run, terminal: Terminal) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    adapter = handle(terminal, "lora_adapter")["directory"]
+    model = handle(terminal, "gguf_model")["directory"]
+    for command, directory in (
+        ("patterns", handle(terminal, "patterns")["directory"]),
+        ("validate", handle(terminal, "validated_patterns")["directory"]),
+        ("datasets", handle(terminal, "training_datasets")["directory"]),
+        ("train", adapter),
+        ("export", model),
+    ):
+        done = terminal.qi(command)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["directory"] == directory
+    indexed = json.loads(terminal.qi("index").stdout)
+    assert (indexed["added"], indexed["updated"], indexed["removed"]) == (0, 0, 0)
+
+
+def test_the_live_model_is_known_and_releasing_it_again_changes_nothing(
+    whole_run: Run, terminal: Terminal
+) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    before = json.loads(terminal.qi("status").stdout)
+    assert before["live"]["model_hash"] == handle(terminal, "gguf_model")["data_version"]
+    again = terminal.qi("release")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["released"]
+    assert json.loads(terminal.qi("status").stdout) == before
+
+
+def test_any_model_can_be_measured_on_any_suite(
+    whole_run: Run, terminal: Terminal, tmp_path: Path
+) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    model = str(folder_of(terminal, "gguf_model") / "qi-expert.gguf")
+    tasks = terminal.environment["QI_TASKS"]
+    measured = terminal.qi("evaluate", "--model", model, "--tasks", tasks, "--out", str(tmp_path))
+    assert measured.returncode == 0, measured.stderr
+    assert f"{TASKS} tasks" in measured.stdout
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    tuned = json.loads((folder_of(terminal, "evaluation_report") / "report.json").read_text())
+    assert report["arms"][0]["overall"] == tuned["arms"][1]["overall"]
+
+
+def test_presets_are_listed_and_the_sample_can_be_written_out(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    assert "embedded" in terminal.qi("presets").stdout
+    written = terminal.qi("sample", str(tmp_path / "sample"))
+    assert written.returncode == 0, written.stderr
+    assert (tmp_path / "sample" / ".git").is_dir()
+    assert terminal.qi("sample", str(tmp_path / "sample")).returncode == 2
+
+
 def test_calls_writes_one_object_a_line(whole_run: Run, terminal: Terminal, tmp_path: Path) -> None:
     assert whole_run.returncode == 0, whole_run.stderr
     out = tmp_path / "calls.jsonl"

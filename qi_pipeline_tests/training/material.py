@@ -1,12 +1,11 @@
 """What the training and export tests share: a small dataset, the base model folder, one adapter.
 
-Each is made once per session, whichever folder asks first.
+The fixtures around it stand in the conftest above both folders.
 """
 
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,6 @@ from qi_pipeline.training.run import train_adapter, training_command, write_spec
 BASE_MODEL = load_preset("tiny").base_model
 SYSTEM_PROMPT = "You write TypeScript."
 THREADS = 2 if os.getloadavg()[0] < 1 else 1
-
-_MADE = pytest.StashKey[dict[str, Any]]()
-
-
-def once(request: pytest.FixtureRequest, name: str, make: Callable[[], Any]) -> Any:
-    """Return what `make` returned when `name` was first asked for in this session."""
-    made = request.config.stash.setdefault(_MADE, {})
-    if name not in made:
-        made[name] = make()
-    return made[name]
 
 
 def module_text(number: int, functions: int = 2) -> str:
