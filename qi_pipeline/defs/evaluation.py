@@ -4,7 +4,7 @@ import dagster as dg
 
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
-from qi_pipeline.evaluation.report import render_markdown
+from qi_pipeline.evaluation.report import render_category_markdown, render_markdown
 from qi_pipeline.handles import Evaluation, Gguf
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.stages import EVALUATION_VERSION
@@ -25,12 +25,14 @@ def evaluation_report(
     """Adherence, compile rate, BLEU and speed of every arm on the task suite."""
     outcome = pipeline.stages(context.log).evaluation_report(repo_snapshot, gguf_model)
     handle = outcome.handle
+    report = handle.read()
     return materialized(
         outcome,
         handle.data_version,
         str(handle.directory),
         {
-            "scores": dg.MetadataValue.md(render_markdown(handle.read())),
+            "scores": dg.MetadataValue.md(render_markdown(report)),
+            "scores_per_category": dg.MetadataValue.md(render_category_markdown(report)),
             "report": dg.MetadataValue.path(str(handle.directory / "report.html")),
         },
     )

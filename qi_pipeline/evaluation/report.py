@@ -313,6 +313,21 @@ def render_markdown(report: EvaluationReport) -> str:
     return "\n".join([*rows, "", *sentences, footer]) + "\n"
 
 
+def render_category_markdown(report: EvaluationReport) -> str:
+    """Return a table with one line per category and arm."""
+    rows = [
+        "| category | arm | tasks | compile and adhere | adhere | compile | BLEU |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for category in report.arms[0].per_category:
+        for arm in report.arms:
+            part = arm.per_category[category]
+            counts = (part.both.count, part.adheres.count, part.compiles.count)
+            cells = [category, _markdown_text(arm.name), part.n, *counts, _figure(part.bleu)]
+            rows.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(rows) + "\n"
+
+
 def _markdown_text(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 

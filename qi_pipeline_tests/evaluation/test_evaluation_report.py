@@ -11,6 +11,7 @@ from qi_pipeline.evaluation.report import (
     EvaluationContext,
     EvaluationReport,
     evaluation_report,
+    render_category_markdown,
     render_html,
     render_markdown,
     write_report,
@@ -144,6 +145,16 @@ def test_the_markdown_table_has_one_row_per_arm(report: EvaluationReport) -> Non
     assert lines[2].startswith("| base <1> | 0/3 = 0% [0%, 71%] |")
     assert lines[3].startswith("| tuned | 2/3 = 67% [9%, 99%] |")
     assert "won 2, lost 0, tied 1" in lines[5]
+
+
+def test_the_category_table_has_one_row_per_category_and_arm(report: EvaluationReport) -> None:
+    rows = render_category_markdown(report).splitlines()[2:]
+    assert len(rows) == 2 * len(report.arms[0].per_category)
+    both = {
+        arm.name: sum(int(row.split("|")[4]) for row in rows if f"| {arm.name} |" in row)
+        for arm in report.arms
+    }
+    assert both == {arm.name: arm.overall.both.count for arm in report.arms}
 
 
 def test_the_files_hold_the_report_and_one_row_per_task_and_arm(
