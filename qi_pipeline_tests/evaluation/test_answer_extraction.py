@@ -2,7 +2,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from qi_pipeline.evaluation import answers
 from qi_pipeline.evaluation.answers import extract_code
+from qi_pipeline.extraction.syntax import Module, parse_module
 from qi_pipeline_tests.evaluation.samples import GOOD
 
 names = st.from_regex(r"[a-z]{4,9}", fullmatch=True).filter(
@@ -156,7 +158,17 @@ def test_an_answer_without_code_is_returned_as_it_is(answer: str) -> None:
     assert (found.code, found.how) == (answer, "none")
 
 
-def test_a_long_answer_that_never_parses_is_given_back_whole() -> None:
+def test_a_long_answer_that_never_parses_costs_a_bounded_amount_of_parsing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsed: list[int] = []
+
+    def counting(text: str) -> Module:
+        parsed.append(len(text))
+        return parse_module(text)
+
+    monkeypatch.setattr(answers, "parse_module", counting)
     answer = "export const a = ((((\n" * 2000
     found = extract_code(answer)
     assert (found.code, found.how) == (answer, "none")
+    assert 0 < sum(parsed) <= 2_000_000 + 2 * len(answer)
