@@ -287,7 +287,7 @@ class Pipeline:
     def pattern_index(self, validated: ValidatedSet) -> Outcome[IndexState]:
         """Bring the Chroma collection in line with the kept patterns."""
         with _clock() as clock:
-            rows = [row for row in validated.read() if row.status == "kept"]
+            rows = [row for row in validated.read() if row.usable]
             summary: IndexSummary = build_index(rows, self.index_location())
         handle = IndexState(
             location=str(self.index_location()),
@@ -567,7 +567,7 @@ class Pipeline:
 
 def validation_figures(rows: Sequence[ValidatedPattern]) -> dict[str, Any]:
     """Count kept and rejected rows, and the reasons by their kind (a row may have several)."""
-    kept = [row for row in rows if row.status == "kept"]
+    kept = [row for row in rows if row.usable]
     kinds = Counter(
         reason for row in rows for reason in {_reason_kind(reason) for reason in row.reasons}
     )

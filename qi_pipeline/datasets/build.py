@@ -155,7 +155,7 @@ def _assemble(
     max_characters: int,
     max_phrasings: int,
 ) -> _Dataset:
-    kept = [row for row in rows if row.status == "kept"]
+    kept = [row for row in rows if row.usable]
     _refuse_too_few(kept, rows)
     patterns = tuple(row.pattern for row in kept)
     synthesis = synthesize_samples(patterns, profile, max_phrasings=max_phrasings)

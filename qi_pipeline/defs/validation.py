@@ -50,7 +50,7 @@ def validated_patterns(
 @dg.asset_check(asset=validated_patterns, blocking=True)
 def kept_patterns_comply(validated_patterns: ValidatedSet) -> dg.AssetCheckResult:
     """Something was kept, and every kept row compiles and breaks no rule."""
-    kept = [row for row in validated_patterns.read() if row.status == "kept"]
+    kept = [row for row in validated_patterns.read() if row.usable]
     broken = [row.pattern.id for row in kept if not row.verdict.complies]
     return dg.AssetCheckResult(
         passed=bool(kept) and not broken,

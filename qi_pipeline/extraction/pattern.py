@@ -41,14 +41,13 @@ class PatternMetadata(BaseModel):
     """Whether a test file of the snapshot reaches one of the symbols this unit declares."""
 
 
-class Pattern(BaseModel):
-    """One row of the `patterns` asset."""
+class UntypedPattern(BaseModel):
+    """A complete unit that uses the library, before it is said what kind of pattern it is."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     """16 hex digits of SHA-256 over (source path, enclosing symbol, kind, ordinal among equals)."""
-    type: PatternType
     instruction: str
     """What a developer would type to get this code."""
     implementation: str
@@ -66,3 +65,13 @@ class Pattern(BaseModel):
     container: str
     """Name of the enclosing declaration, heading path or cell."""
     source_kind: SourceKind
+
+    def typed(self, pattern_type: PatternType) -> "Pattern":
+        """Return this unit as a pattern of the given type."""
+        return Pattern(**dict(self), type=pattern_type)
+
+
+class Pattern(UntypedPattern):
+    """One row of the `patterns` asset."""
+
+    type: PatternType

@@ -84,6 +84,8 @@ class Rule(_Frozen):
     summary: str
     message: str
     """What a violation says; `{name}` and `{known}` are filled in."""
+    severity: Literal["error", "warning"] = "error"
+    """An error keeps a module out of training and out of the adherent answers."""
 
 
 class Profile(_Frozen):

@@ -94,7 +94,7 @@ class PatternIndex:
         wanted = {
             row.pattern.id: _row_of(row.pattern)
             for row in sorted(rows, key=lambda row: row.pattern.id)
-            if row.status == "kept"
+            if row.usable
         }
         if not wanted:
             raise QiPipelineError(

@@ -63,7 +63,12 @@ class Judgement:
     def violations(self) -> tuple[RuleViolation, ...]:
         """Return every violation once, sorted by line and rule."""
         found = {
-            RuleViolation(id=rule, line=self.module.line_of(node), message=message)
+            RuleViolation(
+                id=rule,
+                line=self.module.line_of(node),
+                message=message,
+                severity=self.profile.rules[rule].severity,
+            )
             for rule, check in _CHECKS.items()
             if rule in self.profile.rules
             for node, fields in check(self)

@@ -18,6 +18,10 @@ class Diagnostic(BaseModel):
     message: str
 
 
+Severity = Literal["error", "warning"]
+Status = Literal["kept", "repaired", "review", "rejected"]
+
+
 class RuleViolation(BaseModel):
     """One broken convention rule; `line` is 1-based, `message` says the compliant form."""
 
@@ -26,6 +30,7 @@ class RuleViolation(BaseModel):
     id: str
     line: int
     message: str
+    severity: Severity = "error"
 
 
 class Verdict(BaseModel):
@@ -41,8 +46,8 @@ class Verdict(BaseModel):
 
     @property
     def complies(self) -> bool:
-        """True when the module compiles and breaks no rule."""
-        return self.compiles and not self.rules
+        """True when the module compiles and breaks no rule whose severity is error."""
+        return self.compiles and all(rule.severity != "error" for rule in self.rules)
 
 
 class ValidatedPattern(BaseModel):
@@ -52,8 +57,13 @@ class ValidatedPattern(BaseModel):
 
     pattern: Pattern
     verdict: Verdict
-    status: Literal["kept", "rejected"]
+    status: Status
     reasons: tuple[str, ...]
     """Why a row is rejected, one short sentence each: `TS2304`, `R2`, `duplicate of <id>`, …"""
     duplicate_cluster: str
     """Smallest pattern id among near-duplicates (Jaccard >= 0.7 on 5-token shingles)."""
+
+    @property
+    def usable(self) -> bool:
+        """True when the row may be learned from, searched and shown."""
+        return self.status in ("kept", "repaired")

@@ -1,0 +1,1 @@
+"""How the use of the library changes over its history."""

@@ -1,0 +1,1 @@
+"""Running TypeScript that nobody trusts."""
