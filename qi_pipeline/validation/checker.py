@@ -6,7 +6,6 @@ compiled together in one program for speed and cannot see or change each other; 
 What becomes of a verdict belongs to its users.
 """
 
-import json
 import secrets
 import shutil
 import tempfile
@@ -22,14 +21,10 @@ from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.validation.admission import OWN_CODE, admit
 from qi_pipeline.validation.compiler import Compiler, CompilerFailedError
+from qi_pipeline.validation.judging import judge
+from qi_pipeline.validation.project import PROBE, configuration, library_probe
 from qi_pipeline.validation.questions import Questions
-from qi_pipeline.validation.references import (
-    LibraryFacts,
-    References,
-    import_bindings,
-    reference_offsets,
-)
-from qi_pipeline.validation.rules import Judgement, member_offsets, result_spans
+from qi_pipeline.validation.references import LibraryFacts
 from qi_pipeline.validation.syntax import ParsedModule
 from qi_pipeline.validation.verdict import Diagnostic, Verdict
 from qi_pipeline.validation.workspace import LibraryWorkspace
@@ -40,23 +35,6 @@ _START_TIMEOUT_S = 120.0
 _BATCH_TIMEOUT_S = 20.0
 _MODULE_TIMEOUT_S = 0.2
 """Added for each module of a batch: fifty times what one takes on an idle core."""
-
-_COMPILER_OPTIONS: dict[str, Any] = {
-    "strict": True,
-    "noUncheckedIndexedAccess": True,
-    "noImplicitReturns": True,
-    "noFallthroughCasesInSwitch": True,
-    "noUncheckedSideEffectImports": True,
-    "target": "ES2023",
-    "lib": ["ES2023", "DOM"],
-    "module": "ESNext",
-    "moduleResolution": "bundler",
-    "moduleDetection": "force",
-    "esModuleInterop": True,
-    "skipLibCheck": True,
-    "noEmit": True,
-}
-
 
 @dataclass(frozen=True)
 class _Placed:
@@ -208,31 +186,14 @@ class Checker:
         """Return the verdicts on modules without syntax errors."""
         files = [item.file.as_posix() for item in sound]
         semantic = questions.diagnostics("getSemanticDiagnostics", files)
-        bindings = [import_bindings(item.module, self._profile) for item in sound]
-        offsets = {
-            file: [
-                *reference_offsets(item.module, imported),
-                *member_offsets(item.module, self._profile),
-            ]
-            for file, item, imported in zip(files, sound, bindings, strict=True)
-        }
-        symbols = questions.symbols(offsets)
-        references = {
-            file: References(item.module, imported, symbols[file], facts, self._profile)
-            for file, item, imported in zip(files, sound, bindings, strict=True)
-        }
-        results = questions.result_spans(
-            {file: result_spans(found) for file, found in references.items()},
-            {file: item.module.utf16 for file, item in zip(files, sound, strict=True)},
-            self._profile.conventions.tag_member,
-            facts.result_members,
-        )
+        modules = {file: item.module for file, item in zip(files, sound, strict=True)}
+        judged = judge(questions, facts, self._profile, modules)
         return {
             item.text: Verdict(
                 compiles=not found,
                 diagnostics=self._diagnostics(item, found),
-                rules=Judgement(references[file], results.get(file, frozenset())).violations(),
-                symbols=references[file].used_symbols(),
+                rules=judged[file].violations(),
+                symbols=judged[file].references.used_symbols(),
             )
             for file, item, found in zip(files, sound, semantic, strict=True)
         }
@@ -270,30 +231,12 @@ class Checker:
         """Lay out the project: its options, the library's imports, the dependencies."""
         modules = self._library.node_modules
         (self._directory / "node_modules").symlink_to(modules.resolve(), target_is_directory=True)
-        has_node_types = (modules / "@types" / "node").is_dir()
-        configuration = {
-            "compilerOptions": {
-                **_COMPILER_OPTIONS,
-                **self._profile.compile.compiler_options,
-                "types": ["node"] if has_node_types else [],
-                "paths": {name: list(targets) for name, targets in self._library.paths.items()},
-            },
-            "files": ["library.ts"],
-            "include": ["modules/*/*.ts"],
-        }
-        (self._directory / "tsconfig.json").write_text(json.dumps(configuration), encoding="utf-8")
-        text, _ = self._library_probe()
-        (self._directory / "library.ts").write_text(text, encoding="utf-8")
-
-    def _library_probe(self) -> tuple[str, dict[str, int]]:
-        """Return a module that imports every package, and where each one's name stands."""
-        text, offsets = "", {}
-        for number, package in enumerate(self._profile.packages):
-            if package.name in self._library.entries:
-                head = "import * as "
-                offsets[package.name] = len(text) + len(head)
-                text += f'{head}package{number} from "{package.specifiers[0]}";\n'
-        return text, offsets
+        text = configuration(
+            self._profile, self._library.paths, modules, include=["modules/*/*.ts"]
+        )
+        (self._directory / "tsconfig.json").write_text(text, encoding="utf-8")
+        text, _ = library_probe(self._profile, self._library.entries)
+        (self._directory / PROBE).write_text(text, encoding="utf-8")
 
     def _opened(self) -> LibraryFacts:
         """Return what is known of the library, starting the compiler when none runs."""
@@ -302,8 +245,8 @@ class Checker:
                 self._compiler.start()
                 opening = {"openProjects": [(self._directory / "tsconfig.json").as_posix()]}
                 questions = self._next_snapshot(opening, _START_TIMEOUT_S)
-                _, offsets = self._library_probe()
-                probe = (self._directory / "library.ts").as_posix()
+                _, offsets = library_probe(self._profile, self._library.entries)
+                probe = (self._directory / PROBE).as_posix()
                 self._facts = questions.library_facts(probe, offsets, self._profile)
             except CompilerFailedError as error:
                 self._close()

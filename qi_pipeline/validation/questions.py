@@ -51,6 +51,63 @@ class Questions:
             for (file, positions), answer in zip(wanted.items(), answers, strict=True)
         }
 
+    def members(
+        self, offsets: Mapping[str, Iterable[int]], library: LibraryFacts
+    ) -> dict[str, dict[int, tuple[str, str, bool]]]:
+        """Return, for each file, offset to the library member whose name stands there.
+
+        A member is (`package:Owner`, name, whether it is static), where the owner is the exported
+        class or interface that declares it; offsets of anything else are absent.
+        """
+        wanted = {file: sorted(set(found)) for file, found in offsets.items()}
+        answers = self._ask(
+            ("getSymbolsAtPositions", {"file": file, "positions": positions})
+            for file, positions in wanted.items()
+        )
+        symbols = [symbol for answer in answers for symbol in answer or [] if symbol]
+        owners = self._owners(symbols, library)
+        static = self._static_members(owners)
+        found: dict[str, dict[int, tuple[str, str, bool]]] = {}
+        for (file, positions), answer in zip(wanted.items(), answers, strict=True):
+            found[file] = {
+                offset: (owners[symbol["parent"]][1], symbol["name"], is_static)
+                for offset, symbol in zip(positions, answer or [], strict=True)
+                if symbol and symbol.get("parent") in owners
+                for is_static in [not static.isdisjoint(symbol.get("declarations") or ())]
+            }
+        return found
+
+    def _owners(
+        self, symbols: Iterable[dict[str, Any]], library: LibraryFacts
+    ) -> dict[int, tuple[dict[str, Any], str]]:
+        """Return parent id to (parent symbol, `package:name`) of those whose parent is exported."""
+        child_of = {symbol["parent"]: symbol["id"] for symbol in symbols if symbol.get("parent")}
+        answers = self._ask(
+            ("getParentOfSymbol", {"objectId": child}) for child in child_of.values()
+        )
+        owners = {}
+        for parent, symbol in zip(child_of, answers, strict=True):
+            handles = (symbol or {}).get("declarations") or ()
+            names = sorted(
+                library.declared_handles[handle]
+                for handle in handles
+                if handle in library.declared_handles
+            )
+            if names:
+                owners[parent] = (symbol, names[0])
+        return owners
+
+    def _static_members(self, owners: Mapping[int, tuple[dict[str, Any], str]]) -> Handles:
+        answers = self._ask(
+            ("getExportsOfSymbol", {"objectId": symbol["id"]}) for symbol, _ in owners.values()
+        )
+        return frozenset(
+            handle
+            for answer in answers
+            for symbol in answer or []
+            for handle in symbol.get("declarations") or ()
+        )
+
     def result_spans(
         self,
         spans: Mapping[str, Iterable[Span]],
@@ -146,8 +203,30 @@ class Questions:
                 for symbol in found
                 for handle in symbol.get("declarations") or ()
             },
+            declared_handles=self._declared_handles(exports),
             result_members=self._result_members(exports, profile),
         )
+
+    def _declared_handles(self, exports: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
+        """Return the handle of what each export stands for in the end to `package:name`.
+
+        Of several names for one declaration the first package's, and there the declared one, wins.
+        """
+        named = [
+            (f"{package}:{symbol['name']}", symbol)
+            for package, found in reversed(list(exports.items()))
+            for symbol in found
+        ]
+        meant = self._aliased(symbol for _, symbol in named)
+        ranked = sorted(
+            zip(named, meant, strict=True),
+            key=lambda pair: pair[0][1]["name"] == pair[1]["name"],
+        )
+        return {
+            handle: qualified
+            for (qualified, _), symbol in ranked
+            for handle in symbol.get("declarations") or ()
+        }
 
     def _result_members(
         self, exports: Mapping[str, list[dict[str, Any]]], profile: Profile

@@ -32,6 +32,8 @@ class LibraryFacts:
     """Package name to the names it exports, in the profile's order."""
     export_handles: Mapping[str, str]
     """Declaration handle of an export to `package:name`."""
+    declared_handles: Mapping[str, str]
+    """Handle of the declaration that an export stands for in the end to `package:name`."""
     result_members: frozenset[str]
     """Declaration handles of the members of the Result types."""
 

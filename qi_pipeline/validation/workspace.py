@@ -67,7 +67,7 @@ def prepare_library(snapshot: Snapshot, profile: Profile, cache_dir: Path) -> Li
         root=root,
         node_modules=installed / "node_modules",
         entries={name: root / path for name, path in entries.items()},
-        paths=_import_paths(root, profile, entries, {file.path for file in sources}),
+        paths=import_paths(root, profile, entries, {file.path for file in sources}),
         requirements=requirements,
     )
 
@@ -94,12 +94,7 @@ def find_entries(snapshot: Snapshot, profile: Profile) -> dict[str, PurePosixPat
 
     A package without an entry is left out; QiPipelineError when none has one.
     """
-    paths = sorted((file.path for file in _implementation_files(snapshot)), key=_by_depth)
-    found: dict[str, PurePosixPath] = {}
-    for package in profile.packages:
-        entry = _first_match(paths, package)
-        if entry is not None:
-            found[package.name] = PurePosixPath(entry)
+    found = entries_among([file.path for file in _implementation_files(snapshot)], profile)
     if not found:
         globs = ", ".join(glob for package in profile.packages for glob in package.entries)
         raise QiPipelineError(
@@ -108,6 +103,13 @@ def find_entries(snapshot: Snapshot, profile: Profile) -> dict[str, PurePosixPat
             "revision or add the layout to `entries` in the profile"
         )
     return found
+
+
+def entries_among(paths: Iterable[str], profile: Profile) -> dict[str, PurePosixPath]:
+    """Return package name to the repository path of its entry file among implementation files."""
+    ordered = sorted(paths, key=_by_depth)
+    found = {package.name: _first_match(ordered, package) for package in profile.packages}
+    return {name: PurePosixPath(entry) for name, entry in found.items() if entry is not None}
 
 
 def _by_depth(path: str) -> tuple[int, str]:
@@ -122,9 +124,10 @@ def _first_match(paths: Iterable[str], package: Package) -> str | None:
     return None
 
 
-def _import_paths(
+def import_paths(
     root: Path, profile: Profile, entries: Mapping[str, PurePosixPath], files: set[str]
 ) -> dict[str, tuple[str, ...]]:
+    """Return `compilerOptions.paths` for a library whose `files` lie below `root`."""
     paths: dict[str, tuple[str, ...]] = {}
     for package in profile.packages:
         entry = entries.get(package.name)
