@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qi_pipeline import review_cli
 from qi_pipeline.artefacts import write_jsonl
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.processes import silence_library_notices
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From a TypeScript library's git history to a local model that writes its idiom.",
 )
+app.add_typer(review_cli.app, name="review")
 
 Source = Annotated[
     str | None,
@@ -95,10 +97,8 @@ def calls(
     `line` and `column` are 1-based and point at the callee; inside a notebook the file is
     `path#cell=N` and the line counts within the cell.
     """
-    from qi_pipeline.extraction.extract import extract_patterns
-
     pipeline = _pipeline(source=source, revision=revision)
-    extraction = extract_patterns(pipeline.repo_snapshot().handle, pipeline.profile)
+    extraction = pipeline.extract(pipeline.repo_snapshot().handle)
     write_jsonl(out, (call.record() for call in extraction.calls))
     for item in extraction.unreadable:
         _note(f"not read: {item.file}:{item.line}: {item.reason}")
@@ -112,6 +112,21 @@ def validate(source: Source = None, revision: Revision = None) -> None:
     taken = pipeline.repo_snapshot().handle
     outcome = pipeline.validated_patterns(taken, pipeline.patterns(taken).handle)
     _print_json({"directory": str(outcome.handle.directory), **outcome.figures})
+
+
+@app.command()
+def evolution(
+    source: Source = None,
+    revision: Revision = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Lines in each list.")] = 10,
+) -> None:
+    """Say how the use of the library changed over its history, and what a maintainer should do."""
+    from qi_pipeline.evolution.text import render_evolution
+
+    pipeline = _pipeline(source=source, revision=revision)
+    outcome = pipeline.pattern_evolution(pipeline.repo_snapshot().handle)
+    print(render_evolution(outcome.handle.read(), top))
+    print(f"\ntables and plot: {outcome.handle.directory}")
 
 
 @app.command()

@@ -19,7 +19,10 @@ from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.arms import ArmResult
 from qi_pipeline.evaluation.gate import Decision
 from qi_pipeline.evaluation.report import EvaluationReport
-from qi_pipeline.extraction.pattern import Pattern
+from qi_pipeline.evolution.report import EvolutionReport
+from qi_pipeline.evolution.write import PLOT, read_report
+from qi_pipeline.extraction.pattern import Pattern, UntypedPattern
+from qi_pipeline.recognition.records import RecognitionReport
 from qi_pipeline.validation.verdict import ValidatedPattern
 
 
@@ -28,7 +31,11 @@ class _Handle(BaseModel):
 
 
 class PatternSet(_Handle):
-    """The `patterns` asset: `patterns.jsonl`, `calls.jsonl` and `unreadable.json` in a folder."""
+    """The `patterns` asset, a folder.
+
+    `patterns.jsonl`, `untyped.jsonl` (units of no known type), `calls.jsonl`, `left_out.jsonl` and
+    `unreadable.json` with reasons, `extraction.json` with counts.
+    """
 
     directory: Path
     data_version: str
@@ -38,13 +45,26 @@ class PatternSet(_Handle):
         text = (self.directory / "unreadable.json").read_text("utf-8")
         return cast("list[dict[str, Any]]", json.loads(text))
 
+    def extraction(self) -> dict[str, Any]:
+        """Return counts of calls, of units left out and of files reused and extracted."""
+        text = (self.directory / "extraction.json").read_text("utf-8")
+        return cast("dict[str, Any]", json.loads(text))
+
     def read(self) -> list[Pattern]:
         """Return the patterns, sorted by id."""
         return [Pattern.model_validate(r) for r in read_jsonl(self.directory / "patterns.jsonl")]
 
+    def untyped(self) -> list[UntypedPattern]:
+        """Return the units that use the library and show no known type, sorted by id."""
+        rows = read_jsonl(self.directory / "untyped.jsonl")
+        return [UntypedPattern.model_validate(row) for row in rows]
+
 
 class ValidatedSet(_Handle):
-    """The `validated_patterns` asset: `validated_patterns.jsonl` in a folder."""
+    """The `validated_patterns` asset, a folder.
+
+    `validated_patterns.jsonl`, `recognition.json`, and `map.png` and `confusion.png` of it.
+    """
 
     directory: Path
     data_version: str
@@ -53,6 +73,45 @@ class ValidatedSet(_Handle):
         """Return every row, kept and rejected, sorted by pattern id."""
         rows = read_jsonl(self.directory / "validated_patterns.jsonl")
         return [ValidatedPattern.model_validate(row) for row in rows]
+
+    @property
+    def map(self) -> Path:
+        """Picture of all units, near ones near each other."""
+        return self.directory / "map.png"
+
+    @property
+    def confusion(self) -> Path:
+        """Picture of syntactic against learned types."""
+        return self.directory / "confusion.png"
+
+    def recognition(self) -> RecognitionReport:
+        """Return what the units resemble, and how far that can be trusted."""
+        return read_recognition(self.directory)
+
+
+RECOGNITION_FILES = ("recognition.json", "map.png", "confusion.png")
+"""What recognition leaves in a folder."""
+
+
+def read_recognition(folder: Path) -> RecognitionReport:
+    """Return the recognition report of a folder."""
+    return RecognitionReport.model_validate_json((folder / RECOGNITION_FILES[0]).read_bytes())
+
+
+class EvolutionSet(_Handle):
+    """The `pattern_evolution` asset: a folder as `evolution.write` describes it."""
+
+    directory: Path
+    data_version: str
+
+    @property
+    def plot(self) -> Path:
+        """The trend plot."""
+        return self.directory / PLOT
+
+    def read(self) -> EvolutionReport:
+        """Return the report."""
+        return read_report(self.directory)
 
 
 class DatasetSet(_Handle):

@@ -25,7 +25,8 @@ from qi_pipeline.handles import Evaluation, PatternSet, ValidatedSet
 from qi_pipeline.processes import is_alive
 from qi_pipeline.settings import PROJECT_ROOT, Settings
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.stages import Pipeline, validation_figures
+from qi_pipeline.stages import Pipeline
+from qi_pipeline.validation.patterns import grading_figures
 
 Handle = TypeVar("Handle", bound=BaseModel)
 
@@ -213,16 +214,17 @@ def _command() -> str:
 
 def _pattern_lines() -> Iterator[str]:
     found = _read(PatternSet, "patterns")
-    figures = validation_figures(_read(ValidatedSet, "validated_patterns").read())
+    figures = grading_figures(_read(ValidatedSet, "validated_patterns").read())
     yield (
         f"Patterns      {figures['rows']} found, {figures['kept']} kept, "
+        f"{figures['repaired']} repaired, {figures['review']} to review, "
         f"{figures['rejected']} rejected   {found.directory}"
     )
     reasons = list(figures["reasons"].items())
     shown = ", ".join(f"{name} {count}" for name, count in reasons[:_REASONS_SHOWN])
     rest = len(reasons) - _REASONS_SHOWN
     if shown:
-        yield f"  rejected for  {shown}{f', and {rest} more kinds' if rest > 0 else ''}"
+        yield f"  reasons       {shown}{f', and {rest} more kinds' if rest > 0 else ''}"
     for item in found.unreadable():
         yield f"  not read      {item['file']}:{item['line']}: {item['reason']}"
 

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         return self.data_dir / "cache"
 
     @property
+    def review_file(self) -> Path:
+        """What people decided about patterns in review; theirs, and never made anew."""
+        return self.data_dir / "review" / "decisions.jsonl"
+
+    @property
     def converter_dir(self) -> Path:
         """Target folder of llama.cpp's converter (kept apart: it ships its own `gguf` module)."""
         return self.toolchain_dir / "llama.cpp"

@@ -7,6 +7,7 @@ belongs to the domain packages; how it is shown belongs to `defs` and `cli`.
 """
 
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,10 +23,13 @@ from qi_pipeline.artefacts import (
     directory_hash,
     file_hash,
     read_jsonl,
+    write_bytes,
     write_json,
     write_jsonl,
 )
 from qi_pipeline.datasets.build import build_datasets, datasets_key, read_summary
+from qi_pipeline.datasets.fix_mining import MINING_VERSION, Miner
+from qi_pipeline.datasets.fix_pairs import FixPair
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.arms import ArmResult, run_arm
 from qi_pipeline.evaluation.gate import Decision, decide_release
@@ -38,12 +42,18 @@ from qi_pipeline.evaluation.report import (
     write_report,
 )
 from qi_pipeline.evaluation.tasks import Task, bundled_suite, load_tasks, tasks_hash
+from qi_pipeline.evolution.evolve import evolve
+from qi_pipeline.evolution.report import EvolutionReport
+from qi_pipeline.evolution.write import write_evolution
 from qi_pipeline.export.gguf import Quantization, export_gguf
-from qi_pipeline.extraction.extract import extract_patterns
+from qi_pipeline.extraction.cache import ExtractionCache
+from qi_pipeline.extraction.extract import Extraction, extract_patterns
 from qi_pipeline.handles import (
+    RECOGNITION_FILES,
     Adapter,
     DatasetSet,
     Evaluation,
+    EvolutionSet,
     Gguf,
     IndexState,
     Outcome,
@@ -51,13 +61,21 @@ from qi_pipeline.handles import (
     Release,
     ReleasedModel,
     ValidatedSet,
+    read_recognition,
 )
 from qi_pipeline.library.profile import Profile, load_profile
+from qi_pipeline.recognition.cache import EmbeddingCache
 from qi_pipeline.recognition.duplicates import cluster_near_duplicates
+from qi_pipeline.recognition.embeddings import EMBEDDING_MODEL_ID, embed_texts
+from qi_pipeline.recognition.plots import plot_confusion, plot_map
+from qi_pipeline.recognition.recognize import recognize
+from qi_pipeline.recognition.records import RecognitionReport
+from qi_pipeline.recognition.units import embed_units
 from qi_pipeline.retrieval.index import IndexSummary, build_index
 from qi_pipeline.sample.history import states
 from qi_pipeline.sample.repository import build_sample_repository
 from qi_pipeline.settings import Settings
+from qi_pipeline.source.location import Location, locate
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.source.upstream import UpstreamState, read_upstream
@@ -69,14 +87,17 @@ from qi_pipeline.training.base_model import (
 from qi_pipeline.training.presets import Preset, load_preset
 from qi_pipeline.training.run import adapter_key, train_adapter, write_spec
 from qi_pipeline.validation.checker import Checker
-from qi_pipeline.validation.patterns import validate_patterns
-from qi_pipeline.validation.verdict import ValidatedPattern
+from qi_pipeline.validation.members import CheckedMembers
+from qi_pipeline.validation.patterns import grade_patterns, grading_figures
+from qi_pipeline.validation.review import decisions_hash, read_decisions
 from qi_pipeline.validation.workspace import LibraryWorkspace, prepare_library
 
 # Raised by one whenever the code behind a stage changes what it makes from equal input.
-EXTRACTION_VERSION = "1"
-VALIDATION_VERSION = "1"
-DATASETS_VERSION = "1"
+EXTRACTION_VERSION = "2"
+RECOGNITION_VERSION = "1"
+VALIDATION_VERSION = "2"
+EVOLUTION_VERSION = "1"
+DATASETS_VERSION = "2"
 TRAINING_VERSION = "1"
 EXPORT_VERSION = "1"
 EVALUATION_VERSION = "1"
@@ -179,7 +200,13 @@ class Pipeline:
     def patterns(self, snapshot: Snapshot) -> Outcome[PatternSet]:
         """Extract the patterns and calls of a snapshot."""
         folder = self._folder(
-            "patterns", [EXTRACTION_VERSION, snapshot.tree_hash, self.profile.model_dump()]
+            "patterns",
+            [
+                EXTRACTION_VERSION,
+                snapshot.tree_hash,
+                self.profile.model_dump(),
+                self._toolchain_version(),
+            ],
         )
         reused = folder.is_dir()
         with _clock() as clock:
@@ -188,26 +215,47 @@ class Pipeline:
         handle = PatternSet(directory=folder, data_version=_rows_version(rows))
         figures = {
             "patterns": len(rows),
-            "calls": len(read_jsonl(folder / "calls.jsonl")),
-            "unreadable": len(handle.unreadable()),
+            **handle.extraction(),
             "types": dict(sorted(Counter(row["type"] for row in rows).items())),
             "categories": dict(sorted(Counter(row["category"] for row in rows).items())),
             "source_kinds": dict(sorted(Counter(row["source_kind"] for row in rows).items())),
         }
         return Outcome(handle, reused, clock.seconds, figures)
 
+    def extract(self, snapshot: Snapshot) -> Extraction:
+        """Extract what `snapshot` holds; files that a former run has seen are not read again."""
+        cache = ExtractionCache(
+            self.settings.cache_dir / "extraction", checker=self._toolchain_version()
+        )
+        oracle = CheckedMembers(self.profile, self.settings.toolchain_dir)
+        return extract_patterns(snapshot, self.profile, oracle=oracle, cache=cache)
+
     def _write_patterns(self, snapshot: Snapshot, target: Path) -> None:
         self.report(f"extracting patterns from {len(snapshot.files)} files")
-        extraction = extract_patterns(snapshot, self.profile)
+        extraction = self.extract(snapshot)
         for item in extraction.unreadable:
             self.report(f"not read: {item.file}:{item.line}: {item.reason}")
         write_jsonl(
             target / "patterns.jsonl", (p.model_dump(mode="json") for p in extraction.patterns)
         )
+        write_jsonl(
+            target / "untyped.jsonl", (p.model_dump(mode="json") for p in extraction.untyped)
+        )
         write_jsonl(target / "calls.jsonl", (call.record() for call in extraction.calls))
+        write_jsonl(target / "left_out.jsonl", (asdict(item) for item in extraction.left_out))
+        write_json(target / "unreadable.json", [asdict(item) for item in extraction.unreadable])
         write_json(
-            target / "unreadable.json",
-            [{"file": u.file, "line": u.line, "reason": u.reason} for u in extraction.unreadable],
+            target / "extraction.json",
+            {
+                "calls": len(extraction.calls),
+                "call_forms": Counter(item.call.form for item in extraction.calls),
+                "untyped": len(extraction.untyped),
+                "left_out": len(extraction.left_out),
+                "unreadable": len(extraction.unreadable),
+                "files_reused": extraction.counts.reused,
+                "files_extracted": extraction.counts.extracted,
+                "files_removed": extraction.counts.removed,
+            },
         )
 
     # ── validated_patterns ───────────────────────────────────────────────────────────────────────
@@ -233,6 +281,8 @@ class Pipeline:
                 snapshot.tree_hash,
                 self.profile.model_dump(),
                 self._toolchain_version(),
+                [RECOGNITION_VERSION, EMBEDDING_MODEL_ID],
+                decisions_hash(read_decisions(self.settings.review_file)),
             ],
         )
         reused = folder.is_dir()
@@ -242,18 +292,52 @@ class Pipeline:
             directory=folder,
             data_version=file_hash(folder / "validated_patterns.jsonl"),
         )
-        return Outcome(handle, reused, clock.seconds, validation_figures(handle.read()))
+        figures = grading_figures(handle.read()) | recognition_figures(
+            read_recognition(handle.directory)
+        )
+        return Outcome(handle, reused, clock.seconds, figures)
 
     def _write_verdicts(self, snapshot: Snapshot, patterns: PatternSet, target: Path) -> None:
-        rows = patterns.read()
+        rows, untyped = patterns.read(), patterns.untyped()
+        decisions = read_decisions(self.settings.review_file)
+        recognized = self._recognized(patterns)
+        for name in RECOGNITION_FILES:
+            shutil.copyfile(recognized / name, target / name)
+        recognition = read_recognition(recognized)
         clusters = cluster_near_duplicates({row.id: row.implementation for row in rows})
         self.report(f"checking {len(rows)} patterns with the TypeScript compiler")
         with self.checker(snapshot) as checker:
-            validated = validate_patterns(rows, checker, clusters)
+            validated = grade_patterns(
+                rows, untyped, checker, clusters, recognition.by_id(), decisions
+            )
         ordered = sorted(validated, key=lambda row: row.pattern.id)
         write_jsonl(
             target / "validated_patterns.jsonl", (row.model_dump(mode="json") for row in ordered)
         )
+
+    def _recognized(self, patterns: PatternSet) -> Path:
+        """Return the folder of what recognition says; decisions in review do not change it."""
+        folder = self._folder(
+            "recognition", [RECOGNITION_VERSION, patterns.data_version, EMBEDDING_MODEL_ID]
+        )
+        return build_directory(folder, lambda target: self._recognize(patterns, target))
+
+    def _recognize(self, patterns: PatternSet, target: Path) -> None:
+        units = [*patterns.read(), *patterns.untyped()]
+        self.report(f"recognising {len(units)} units by what they resemble")
+        cache = self._embedding_cache()
+
+        def embed(texts: Sequence[str]) -> Any:
+            return embed_texts(texts, cache=cache, threads=self.settings.threads)
+
+        report = recognize(units, embed)
+        embedded = embed_units(units, embed)
+        write_json(target / RECOGNITION_FILES[0], report.model_dump(mode="json"))
+        write_bytes(target / "map.png", plot_map(embedded.patterns, embedded.vectors, report))
+        write_bytes(target / "confusion.png", plot_confusion(report.agreement))
+
+    def _embedding_cache(self) -> EmbeddingCache:
+        return EmbeddingCache(self.settings.cache_dir / "embeddings", EMBEDDING_MODEL_ID)
 
     def _toolchain_version(self) -> str:
         lock = self.settings.toolchain_dir / "package-lock.json"
@@ -264,19 +348,81 @@ class Pipeline:
             )
         return file_hash(lock)
 
+    # ── pattern_evolution ────────────────────────────────────────────────────────────────────────
+
+    def _location(self, snapshot: Snapshot) -> Location:
+        return locate(self.source_location(), snapshot.commit, self.settings.cache_dir / "mirrors")
+
+    def pattern_evolution(self, snapshot: Snapshot) -> Outcome[EvolutionSet]:
+        """Follow symbols, pattern types and rule violations over the history of the snapshot."""
+        key = [
+            EVOLUTION_VERSION,
+            snapshot.commit,
+            self.profile.model_dump(),
+            self._toolchain_version(),
+        ]
+        folder = self._folder("evolution", key)
+        reused = folder.is_dir()
+        with _clock() as clock:
+            if not reused:
+                location = self._location(snapshot)
+                evolution = evolve(
+                    location.repository,
+                    location.commit,
+                    self.profile,
+                    self.settings.toolchain_dir,
+                    self.settings.cache_dir,
+                    self.report,
+                )
+                write_evolution(evolution, self.profile, folder)
+        handle = EvolutionSet(directory=folder, data_version=directory_hash(folder))
+        return Outcome(handle, reused, clock.seconds, evolution_figures(handle.read()))
+
     # ── training_datasets ────────────────────────────────────────────────────────────────────────
 
     def training_datasets(self, snapshot: Snapshot, validated: ValidatedSet) -> Outcome[DatasetSet]:
         """Write the datasets in every format, split by group."""
         rows = validated.read()
-        key = datasets_key(rows, self.profile)
-        folder = self._folder("datasets", [DATASETS_VERSION, key])
-        reused = folder.is_dir()
         with _clock() as clock:
-            build_directory(folder, lambda t: build_datasets(rows, self.profile, snapshot, t))
+            pairs = self._fix_pairs(snapshot)
+            folder = self._folder(
+                "datasets", [DATASETS_VERSION, datasets_key(rows, self.profile, pairs)]
+            )
+            reused = folder.is_dir()
+            build_directory(
+                folder, lambda t: build_datasets(rows, self.profile, snapshot, t, pairs)
+            )
         summary = read_summary(folder)
         handle = DatasetSet(directory=folder, data_version=summary.data_version, summary=summary)
         return Outcome(handle, reused, clock.seconds, summary.model_dump(mode="json"))
+
+    def _fix_pairs(self, snapshot: Snapshot) -> list[FixPair]:
+        """Return the history's violation → fix pairs whose fix still complies today."""
+        key = [
+            MINING_VERSION,
+            VALIDATION_VERSION,
+            snapshot.commit,
+            self.profile.model_dump(),
+            self._toolchain_version(),
+        ]
+        folder = build_directory(
+            self._folder("fix-pairs", key), lambda t: self._write_fix_pairs(snapshot, t)
+        )
+        return [FixPair.model_validate(row) for row in read_jsonl(folder / "current.jsonl")]
+
+    def _write_fix_pairs(self, snapshot: Snapshot, target: Path) -> None:
+        miner = Miner(
+            self.profile, self.settings.toolchain_dir, self.settings.cache_dir, self.report
+        )
+        mined = miner.mine(self._location(snapshot))
+        for reason in mined.unverified:
+            self.report(f"fixes not verified: {reason}")
+        with self.checker(snapshot) as checker:
+            verdicts = checker.check_modules({pair.id: pair.after for pair in mined.pairs})
+        current = [pair for pair in mined.pairs if verdicts[pair.id].complies]
+        write_jsonl(target / "pairs.jsonl", (pair.model_dump(mode="json") for pair in mined.pairs))
+        write_jsonl(target / "current.jsonl", (pair.model_dump(mode="json") for pair in current))
+        write_json(target / "unverified.json", list(mined.unverified))
 
     # ── pattern_index ────────────────────────────────────────────────────────────────────────────
 
@@ -288,7 +434,9 @@ class Pipeline:
         """Bring the Chroma collection in line with the kept patterns."""
         with _clock() as clock:
             rows = [row for row in validated.read() if row.usable]
-            summary: IndexSummary = build_index(rows, self.index_location())
+            summary: IndexSummary = build_index(
+                rows, self.index_location(), self._embedding_cache()
+            )
         handle = IndexState(
             location=str(self.index_location()),
             data_version=summary.data_version,
@@ -565,25 +713,29 @@ class Pipeline:
         )
 
 
-def validation_figures(rows: Sequence[ValidatedPattern]) -> dict[str, Any]:
-    """Count kept and rejected rows, and the reasons by their kind (a row may have several)."""
-    kept = [row for row in rows if row.usable]
-    kinds = Counter(
-        reason for row in rows for reason in {_reason_kind(reason) for reason in row.reasons}
-    )
+def recognition_figures(report: RecognitionReport) -> dict[str, Any]:
+    """Return how far the learned types agree with the syntactic ones on held-out files."""
+    agreement = report.agreement
     return {
-        "rows": len(rows),
-        "kept": len(kept),
-        "rejected": len(rows) - len(kept),
-        "compile": sum(row.verdict.compiles for row in rows),
-        "reasons": dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
-        "kept_by_source": dict(sorted(Counter(row.pattern.source_kind for row in kept).items())),
-        "kept_by_type": dict(sorted(Counter(row.pattern.type for row in kept).items())),
+        "type_agreement": round(agreement.accuracy, 3),
+        "type_agreement_any": round(agreement.accuracy_any, 3),
+        "type_agreement_macro_f1": round(agreement.macro_f1, 3),
+        "type_agreement_of_majority": round(agreement.majority_accuracy, 3),
+        "clusters": len(report.clusters),
+        "unclustered_share": round(report.noise_share, 3),
     }
 
 
-def _reason_kind(reason: str) -> str:
-    return "duplicate" if reason.startswith("duplicate of") else reason.split(":", 1)[0]
+def evolution_figures(report: EvolutionReport) -> dict[str, Any]:
+    """Return the size of the history and what it says needs doing."""
+    return {
+        "commits": report.commits,
+        "changed_commits": report.changed_commits,
+        "symbols": len(report.symbols),
+        "trends": dict(sorted(Counter(symbol.trend for symbol in report.symbols).items())),
+        "violations": {rule.rule: rule.total for rule in report.rules},
+        "recommendations": len(report.recommendations),
+    }
 
 
 def evaluation_figures(report: EvaluationReport) -> dict[str, Any]:

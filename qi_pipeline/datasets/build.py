@@ -1,13 +1,14 @@
 """Write the training files of one set of validated patterns.
 
-Flows in: `ValidatedPattern` rows, a profile and the snapshot they come from. Flows out: a folder
-with every format, the split manifest, the card and the counts. The same rows in any order give the
-same bytes. Naming the folder and renaming it into place is the caller's part, through
+Flows in: `ValidatedPattern` rows, a profile, the snapshot they come from and the fix pairs of its
+history. Flows out: a folder
+with every format, the split manifest, the card and the counts. The same rows and pairs in any order
+give the same bytes. Naming the folder and renaming it into place is the caller's part, through
 `artefacts.build_directory` and `datasets_key`.
 """
 
-import itertools
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from qi_pipeline.artefacts import content_hash, write_bytes, write_json, write_jsonl, write_text
 from qi_pipeline.datasets.card import render_card
+from qi_pipeline.datasets.fix_pairs import FixPair
 from qi_pipeline.datasets.formats import (
     alpaca_record,
     characters_of,
@@ -22,21 +24,27 @@ from qi_pipeline.datasets.formats import (
     pattern_record,
     prompt_completion_record,
 )
+from qi_pipeline.datasets.phrasings import PHRASINGS
+from qi_pipeline.datasets.reference import read_reference
+from qi_pipeline.datasets.samples import PARQUET_KINDS, TASK_KINDS, Sample, TaskKind
 from qi_pipeline.datasets.splits import Assignment, Split, SplitItem, assign_splits
 from qi_pipeline.datasets.summary import DatasetSummary, count_rejections, count_values
-from qi_pipeline.datasets.synthesis import PHRASINGS, Sample, Synthesis, synthesize_samples
+from qi_pipeline.datasets.synthesis import Synthesis, synthesize_samples
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.pattern import Pattern
 from qi_pipeline.library.profile import Profile
+from qi_pipeline.recognition.duplicates import cluster_near_duplicates
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.validation.verdict import ValidatedPattern
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """To be raised when equal rows give other files, so that folders of the old form are not reused."""
 DEFAULT_VALIDATION_FRACTION: Final = 0.1
 DEFAULT_SEED: Final = 42
 DEFAULT_MAX_CHARACTERS: Final = 3600
 """About 1,200 tokens of TypeScript at three characters each."""
+_PAIR_TYPE: Final = "fix_pair"
+"""What stands for a pattern type in the counts of fix pairs."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +52,35 @@ class _Dataset:
     """All that the files are written from."""
 
     patterns: tuple[Pattern, ...]
+    fix_pairs: tuple[FixPair, ...]
     synthesis: Synthesis
     assignments: Mapping[str, Assignment]
-    """Pattern id to split and group."""
+    """Id of a pattern or fix pair to split and group."""
     trainable: frozenset[str]
-    """Ids of the samples that belong in the parquet files: short enough, and no test cases."""
+    """Ids of the samples that belong in the parquet files: of a kind that is trained on, and short
+    enough."""
+    test_cases: frozenset[str]
+    """Ids of the patterns that are test cases or stand among them."""
     system_prompt: str
+
+    def types(self) -> dict[str, str]:
+        """Return the id of each pattern and fix pair to the type that splits are balanced over."""
+        types: dict[str, str] = {pattern.id: pattern.type for pattern in self.patterns}
+        return {**types, **{pair.id: _PAIR_TYPE for pair in self.fix_pairs}}
 
     def rows_of(self, split: Split) -> list[Sample]:
         """Return the samples of one parquet file."""
         return [
             sample
             for sample in self.synthesis.samples
-            if sample.id in self.trainable and self.assignments[sample.pattern_id].split == split
+            if sample.id in self.trainable and self.assignments[sample.origin].split == split
         ]
 
 
 def datasets_key(
     rows: Iterable[ValidatedPattern],
     profile: Profile,
+    fix_pairs: Iterable[FixPair] = (),
     *,
     validation_fraction: float = DEFAULT_VALIDATION_FRACTION,
     seed: int = DEFAULT_SEED,
@@ -86,17 +104,19 @@ def datasets_key(
                 ]
                 for row in sorted(rows, key=lambda row: row.pattern.id)
             ],
+            "fix_pairs": [pair.model_dump(mode="json") for pair in _ordered(fix_pairs)],
             "profile": profile.model_dump(mode="json"),
             "options": [validation_fraction, seed, max_characters, max_phrasings],
         }
     )
 
 
-def build_datasets(
+def build_datasets(  # noqa: PLR0913 - what to build from, and the options of the build
     rows: Iterable[ValidatedPattern],
     profile: Profile,
     snapshot: Snapshot,
     destination: Path,
+    fix_pairs: Iterable[FixPair] = (),
     *,
     validation_fraction: float = DEFAULT_VALIDATION_FRACTION,
     seed: int = DEFAULT_SEED,
@@ -105,16 +125,19 @@ def build_datasets(
 ) -> DatasetSummary:
     """Write every file of the data set into the folder `destination` and return the counts.
 
-    Only kept rows become samples; rejected ones are counted by reason. Samples of more than
+    Only usable rows become samples; rejected ones are counted by reason. Samples of more than
     `max_characters` (prompt and answer) are left out of the parquet files and counted.
 
-    Raises QiPipelineError when an id occurs twice, or when fewer than two patterns, or nothing that
-    is not a near-duplicate of the rest, are left to train on.
+    Raises QiPipelineError when an id occurs twice, when the snapshot is not the one that the rows
+    come from, or when fewer than two patterns, or nothing that is not a near-duplicate of the rest,
+    are left to train on.
     """
     rows = sorted(rows, key=lambda row: row.pattern.id)
     dataset = _assemble(
         rows,
         profile,
+        snapshot,
+        _ordered(fix_pairs),
         validation_fraction=validation_fraction,
         seed=seed,
         max_characters=max_characters,
@@ -146,9 +169,15 @@ def read_summary(directory: Path) -> DatasetSummary:
     return DatasetSummary.model_validate_json(path.read_bytes())
 
 
+def _ordered(fix_pairs: Iterable[FixPair]) -> list[FixPair]:
+    return sorted(fix_pairs, key=lambda pair: pair.id)
+
+
 def _assemble(
     rows: Sequence[ValidatedPattern],
     profile: Profile,
+    snapshot: Snapshot,
+    fix_pairs: Sequence[FixPair],
     *,
     validation_fraction: float,
     seed: int,
@@ -156,10 +185,18 @@ def _assemble(
     max_phrasings: int,
 ) -> _Dataset:
     kept = [row for row in rows if row.usable]
+    _refuse_repeated([row.pattern.id for row in rows] + [pair.id for pair in fix_pairs])
     _refuse_too_few(kept, rows)
     patterns = tuple(row.pattern for row in kept)
-    synthesis = synthesize_samples(patterns, profile, max_phrasings=max_phrasings)
-    modules = [s for s in synthesis.samples if s.pattern_id not in _test_cases(patterns)]
+    synthesis = synthesize_samples(
+        patterns,
+        profile,
+        read_reference(snapshot, profile, patterns),
+        fix_pairs=fix_pairs,
+        max_phrasings=max_phrasings,
+    )
+    tests = frozenset(p.id for p in patterns if p.source_kind == "test")
+    modules = [s for s in synthesis.samples if s.kind in PARQUET_KINDS and s.origin not in tests]
     trainable = frozenset(
         sample.id
         for sample in modules
@@ -168,31 +205,32 @@ def _assemble(
     if not trainable:
         raise QiPipelineError(
             f"none of {len(synthesis.samples)} samples can be trained on: "
-            f"{len(synthesis.samples) - len(modules)} are test cases and {len(modules)} are longer "
-            f"than max_characters = {max_characters}"
+            f"{len(synthesis.samples) - len(modules)} are test cases or explanations and "
+            f"{len(modules)} are longer than max_characters = {max_characters}"
         )
     assignments = assign_splits(
-        _split_items(kept, synthesis.samples, trainable),
+        _split_items(kept, fix_pairs, synthesis.samples, trainable),
         validation_fraction=validation_fraction,
         seed=seed,
     )
-    return _Dataset(patterns, synthesis, assignments, trainable, profile.system_prompt)
+    return _Dataset(
+        patterns,
+        tuple(fix_pairs),
+        synthesis,
+        assignments,
+        trainable,
+        tests,
+        profile.system_prompt,
+    )
 
 
-def _test_cases(patterns: Iterable[Pattern]) -> frozenset[str]:
-    """Return the ids of test cases.
-
-    They show the library inside a test runner's frame; the model is to write library modules, and
-    a small training budget spent on frames teaches it frames.
-    """
-    return frozenset(pattern.id for pattern in patterns if pattern.source_kind == "test")
+def _refuse_repeated(ids: Sequence[str]) -> None:
+    twice = sorted(name for name, count in count_values(ids).items() if count > 1)
+    if twice:
+        raise QiPipelineError(f"ids occur twice: {', '.join(twice)}; extract again")
 
 
 def _refuse_too_few(kept: Sequence[ValidatedPattern], rows: Sequence[ValidatedPattern]) -> None:
-    ids = [row.pattern.id for row in rows]
-    twice = sorted({name for name, following in itertools.pairwise(ids) if name == following})
-    if twice:
-        raise QiPipelineError(f"pattern ids occur twice: {', '.join(twice)}; extract again")
     if len(kept) < 2:  # noqa: PLR2004
         reasons = ", ".join(f"{reason} ({n})" for reason, n in count_rejections(rows).items())
         raise QiPipelineError(
@@ -202,10 +240,14 @@ def _refuse_too_few(kept: Sequence[ValidatedPattern], rows: Sequence[ValidatedPa
 
 
 def _split_items(
-    kept: Sequence[ValidatedPattern], samples: Sequence[Sample], trainable: frozenset[str]
+    kept: Sequence[ValidatedPattern],
+    fix_pairs: Sequence[FixPair],
+    samples: Sequence[Sample],
+    trainable: frozenset[str],
 ) -> list[SplitItem]:
-    counts = count_values(sample.pattern_id for sample in samples if sample.id in trainable)
-    return [
+    counts = count_values(sample.origin for sample in samples if sample.id in trainable)
+    ties = _ties(kept, fix_pairs, samples)
+    patterns = [
         SplitItem(
             id=row.pattern.id,
             source_file=row.pattern.metadata.source_file,
@@ -213,19 +255,60 @@ def _split_items(
             duplicate_cluster=row.duplicate_cluster,
             type=row.pattern.type,
             samples=counts.get(row.pattern.id, 0),
+            ties=tuple(sorted(ties[row.pattern.id])),
         )
         for row in kept
     ]
+    pairs = [
+        SplitItem(
+            id=pair.id,
+            source_file=f"history of {pair.source_file}",
+            container=pair.container,
+            duplicate_cluster=pair.id,
+            type=_PAIR_TYPE,
+            samples=counts.get(pair.id, 0),
+            ties=tuple(sorted(ties[pair.id])),
+        )
+        for pair in fix_pairs
+    ]
+    return patterns + pairs
+
+
+def _ties(
+    kept: Sequence[ValidatedPattern], fix_pairs: Sequence[FixPair], samples: Sequence[Sample]
+) -> dict[str, set[str]]:
+    """Return the id of each pattern and fix pair to what must keep it on one side with others.
+
+    Pairs of one commit tell the same story; a pair's code that stands in the present library is
+    tied to the pattern it became; a test is tied to the unit that its question shows.
+    """
+    ties: defaultdict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        if sample.shown is not None:
+            ties[sample.origin].add(f"unit {sample.shown}")
+            ties[sample.shown].add(f"unit {sample.shown}")
+    if not fix_pairs:
+        return ties
+    owners = {f"pattern {row.pattern.id}": row.pattern.id for row in kept}
+    texts = {f"pattern {row.pattern.id}": row.pattern.implementation for row in kept}
+    for pair in fix_pairs:
+        ties[pair.id].add(f"commit {pair.commit}")
+        for side, text in (("before", pair.before), ("after", pair.after)):
+            owners[f"{side} {pair.id}"] = pair.id
+            texts[f"{side} {pair.id}"] = text
+    for key, cluster in cluster_near_duplicates(texts).items():
+        ties[owners[key]].add(f"near {cluster}")
+    return ties
 
 
 def _summarize(dataset: _Dataset, rows: Sequence[ValidatedPattern]) -> DatasetSummary:
     patterns, samples = dataset.patterns, dataset.synthesis.samples
-    types = {pattern.id: pattern.type for pattern in patterns}
+    types = dataset.types()
     train, validation = dataset.rows_of("train"), dataset.rows_of("validation")
-    tests = _test_cases(patterns)
-    test_cases = sum(sample.pattern_id in tests for sample in samples)
+    test_cases = sum(sample.origin in dataset.test_cases for sample in samples)
+    explanations = sum(sample.kind == "explain" for sample in samples)
     groups = count_values(
-        dataset.assignments[sample.pattern_id].group for sample in [*train, *validation]
+        dataset.assignments[sample.origin].group for sample in [*train, *validation]
     )
     return DatasetSummary(
         patterns=len(patterns),
@@ -234,20 +317,32 @@ def _summarize(dataset: _Dataset, rows: Sequence[ValidatedPattern]) -> DatasetSu
         patterns_by_type=count_values(pattern.type for pattern in patterns),
         patterns_by_category=count_values(pattern.category for pattern in patterns),
         patterns_by_source_kind=count_values(pattern.source_kind for pattern in patterns),
+        fix_pairs=len(dataset.fix_pairs),
         samples=len(samples),
+        samples_by_kind=_count_kinds(samples),
         samples_by_phrasing=count_values(sample.phrasing for sample in samples),
         ambiguous=dataset.synthesis.ambiguous,
         repeated=dataset.synthesis.repeated,
+        leaking=dataset.synthesis.leaking,
         test_cases=test_cases,
-        too_long=len(samples) - test_cases - len(dataset.trainable),
+        explanations=explanations,
+        too_long=len(samples) - test_cases - explanations - len(dataset.trainable),
         train=len(train),
         validation=len(validation),
-        train_by_type=count_values(types[sample.pattern_id] for sample in train),
-        validation_by_type=count_values(types[sample.pattern_id] for sample in validation),
+        train_by_kind=_count_kinds(train),
+        validation_by_kind=_count_kinds(validation),
+        train_by_type=count_values(types[sample.origin] for sample in train),
+        validation_by_type=count_values(types[sample.origin] for sample in validation),
         groups=len({assignment.group for assignment in dataset.assignments.values()}),
         largest_group=max(groups.values()),
         data_version=_data_version(dataset),
     )
+
+
+def _count_kinds(samples: Iterable[Sample]) -> dict[TaskKind, int]:
+    """Return kind to number of samples, in the order of the kinds; kinds without any at 0."""
+    counts = Counter(sample.kind for sample in samples)
+    return {kind: counts[kind] for kind in TASK_KINDS}
 
 
 def _data_version(dataset: _Dataset) -> str:
@@ -255,7 +350,7 @@ def _data_version(dataset: _Dataset) -> str:
         {
             "system_prompt": dataset.system_prompt,
             "samples": [
-                [sample.id, sample.instruction, sample.implementation, place]
+                [sample.id, sample.instruction, sample.given, sample.answer, place]
                 for sample, place in zip(
                     dataset.synthesis.samples, _manifest(dataset).values(), strict=True
                 )
@@ -268,8 +363,9 @@ def _manifest(dataset: _Dataset) -> dict[str, dict[str, Any]]:
     """Return sample id to its place, in the order of the samples."""
     return {
         sample.id: {
-            "split": dataset.assignments[sample.pattern_id].split,
-            "group": dataset.assignments[sample.pattern_id].group,
+            "split": dataset.assignments[sample.origin].split,
+            "group": dataset.assignments[sample.origin].group,
+            "kind": sample.kind,
             "in_parquet": sample.id in dataset.trainable,
         }
         for sample in dataset.synthesis.samples
@@ -278,8 +374,12 @@ def _manifest(dataset: _Dataset) -> dict[str, dict[str, Any]]:
 
 def _write_samples(dataset: _Dataset, destination: Path) -> None:
     samples, system_prompt = dataset.synthesis.samples, dataset.system_prompt
+    kinds = defaultdict(set)
+    for sample in samples:
+        kinds[sample.origin].add(sample.kind)
     write_jsonl(
-        destination / "qi-patterns.jsonl", [pattern_record(pattern) for pattern in dataset.patterns]
+        destination / "qi-patterns.jsonl",
+        [pattern_record(pattern, kinds[pattern.id]) for pattern in dataset.patterns],
     )
     _write_list(destination / "qi-patterns-alpaca.json", [alpaca_record(s) for s in samples])
     _write_list(
@@ -288,7 +388,7 @@ def _write_samples(dataset: _Dataset, destination: Path) -> None:
     )
     for split in ("train", "validation"):
         records = [
-            prompt_completion_record(sample, dataset.assignments[sample.pattern_id], system_prompt)
+            prompt_completion_record(sample, dataset.assignments[sample.origin], system_prompt)
             for sample in dataset.rows_of(split)
         ]
         write_bytes(destination / f"{split}.parquet", _parquet_bytes(records))
@@ -307,6 +407,7 @@ def _parquet_bytes(records: Sequence[Mapping[str, Any]]) -> bytes:
     schema = pa.schema(
         [
             ("id", pa.string()),
+            ("kind", pa.string()),
             ("group", pa.string()),
             ("prompt", messages),
             ("completion", messages),

@@ -9,9 +9,19 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from qi_pipeline.datasets.leaks import LONG_RUN, SHORT_RUN
+from qi_pipeline.datasets.samples import TaskKind
 from qi_pipeline.datasets.summary import DatasetSummary
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.source.snapshot import Snapshot
+
+_KINDS: dict[TaskKind, str] = {
+    "write": "asks for a module in words; the verified module",
+    "complete": "shows a module without the body of one function; the verified module",
+    "fix": "shows a broken module and what the checker or compiler says; the mended module",
+    "explain": "shows code; the sentences people wrote about it and what it uses, no others",
+    "test": "shows a unit of the library and names a case; the library's own test case",
+}
 
 _FORMATS = """\
 ## Files
@@ -20,14 +30,16 @@ _FORMATS = """\
 |---|---|
 | `qi-patterns.jsonl` | one pattern per line: `id, type, instruction, implementation, complexity, \
 category, metadata{source_file, line_range, dependencies, test_coverage}, symbols, commit, blob, \
-container, source_kind` |
-| `qi-patterns-alpaca.json` | list of `{instruction, input, output}`; `input` is empty, `output` \
-is one complete module in a ```` ```typescript ```` block |
-| `qi-conversations.json` | list of `{id, messages}`: system, user, assistant |
-| `train.parquet`, `validation.parquet` | columns `id`, `group`, `prompt` (system and user \
+container, source_kind`, and `kinds`: the kinds of task that were made of it |
+| `qi-patterns-alpaca.json` | list of `{instruction, input, output, kind}`; `input` is the \
+code that the question gives, `output` one complete module in a ```` ```typescript ```` block \
+(prose where `kind` is `explain`) |
+| `qi-conversations.json` | list of `{id, kind, messages}`: system, user, assistant |
+| `train.parquet`, `validation.parquet` | columns `id`, `kind`, `group`, `prompt` (system and user \
 message) and `completion` (assistant message): prompt-completion rows, of which TRL trains on the \
 completion only |
-| `splits.json` | `samples`: sample id to `split`, `group` and whether it is in the parquet files |
+| `splits.json` | `samples`: sample id to `split`, `group`, `kind` and whether it is in the \
+parquet files |
 | `summary.json` | the counts of this page |
 """
 
@@ -100,8 +112,8 @@ def _introduction(summary: DatasetSummary, snapshot: Snapshot, profile: Profile)
     return f"""\
 # {profile.name} patterns
 
-{summary.patterns} patterns of idiomatic use of {packages}, each a complete TypeScript module, asked
-for in {summary.samples} ways.
+{summary.patterns} patterns of idiomatic use of {packages}, each a complete TypeScript module, and
+{summary.fix_pairs} mended violations of its history, asked for in {summary.samples} ways.
 
 - source: {source_name(snapshot.source)}, commit `{snapshot.commit}` ({snapshot.committed_at})
 - data version: `{summary.data_version}`
@@ -120,6 +132,13 @@ def _counts(summary: DatasetSummary) -> str:
         + "".join(f"| {key} | {count} |\n" for key, count in counts.items())
         for name, counts in tables
     ]
+    kinds = "".join(
+        f"| {kind} | {_KINDS[kind]} | {count} | {summary.train_by_kind[kind]} | "
+        f"{summary.validation_by_kind[kind]} |\n"
+        for kind, count in summary.samples_by_kind.items()
+    )
+    header = "| kind | the question, and its answer | samples | train | validation |\n"
+    blocks.append(f"{header}|---|---|---|---|---|\n{kinds}")
     return "## Counts\n\n" + "\n".join(blocks)
 
 
@@ -129,11 +148,14 @@ def _checks(summary: DatasetSummary) -> str:
     return f"""\
 ## How the samples were checked
 
-Every answer type-checks with the real TypeScript compiler against the library at this commit and
-breaks none of the named convention rules. {summary.rejected_patterns} patterns were rejected.
+Every module among the answers type-checks with the real TypeScript compiler against the library at
+this commit and breaks none of the named convention rules; explanations quote the library's own
+sentences. {summary.rejected_patterns} patterns were rejected.
 {table}
-Of the questions, {summary.ambiguous} were dropped because another pattern answers the same words
-differently, and {summary.repeated} because they repeat a sample.
+Of the questions, {summary.ambiguous} were dropped because another sample answers the same words
+differently, {summary.repeated} because they repeat a sample, and {summary.leaking} because they
+show their answer: {LONG_RUN} consecutive tokens of a body ({SHORT_RUN} to {LONG_RUN} of a short
+one) beside signatures, types and given code.
 """
 
 
@@ -148,9 +170,10 @@ def _split(summary: DatasetSummary, options: Mapping[str, object]) -> str:
 
 {summary.train} rows to train on, {summary.validation} held out (wanted:
 {options["validation_fraction"]}; seed {options["seed"]}). Rows are held out by group, and no group
-is on both sides: patterns of one source file and near-duplicates (Jaccard index of at least 0.7 on
-5-token shingles) stay together. Where that left too little to hold out, the largest groups were
-broken up into their sections and declarations; near-duplicates never are. There are
+is on both sides: patterns of one source file, near-duplicates (Jaccard index of at least 0.7 on
+5-token shingles), mended violations of one commit, and a unit with its tests stay together. Where
+that left too little to hold out, the largest groups were broken up into their sections and
+declarations; near-duplicates and commits never are. There are
 {summary.groups} groups; the largest has {summary.largest_group} rows.
 
 | type | train | validation |
@@ -180,8 +203,9 @@ def _limits(summary: DatasetSummary, options: Mapping[str, object]) -> str:
   `test_coverage` are reached by a test of the source.
 - The phrasings are made from names, signatures and doc comments by fixed templates, so they vary
   less than people do.
-- {summary.test_cases} samples are test cases and are left out of the parquet files: the model is to
-  write library modules; the other files hold them.
+- {summary.test_cases} samples are test cases and {summary.explanations} are explanations; they are
+  left out of the parquet files, since the model is to write library modules. The other files hold
+  them.
 - {summary.too_long} samples are longer than {options["max_characters"]} characters (prompt and
   answer) and are left out of the parquet files; the other files hold them.
 - Counts per type follow the source: what the library's own examples seldom use is rare here.

@@ -4,38 +4,32 @@ Flows in: patterns, samples. Flows out: dictionaries with the fields that traine
 and writing files belongs to `build`.
 """
 
-import re
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any
 
+from qi_pipeline.datasets.samples import TASK_KINDS, Sample, TaskKind, fenced
 from qi_pipeline.datasets.splits import Assignment
-from qi_pipeline.datasets.synthesis import Sample
 from qi_pipeline.extraction.pattern import Pattern
 
-_CLOSING_FENCE: Final = re.compile(r"^ {0,3}(`{3,})[ \t]*$", re.MULTILINE)
 
+def pattern_record(pattern: Pattern, kinds: Iterable[TaskKind]) -> dict[str, Any]:
+    """Return the exported pattern, one line of `qi-patterns.jsonl`.
 
-def fenced(code: str) -> str:
-    """Return `code` in one ```typescript block.
-
-    Blank lines around the code are dropped. The fence grows where a line of the code would close
-    it (CommonMark 0.31, section 4.5), so that a reader gets back the code and nothing else.
+    `kinds` are the kinds of task that were made of it.
     """
-    longest = max((len(ticks) for ticks in _CLOSING_FENCE.findall(code)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}typescript\n{code.strip(chr(10))}\n{fence}"
-
-
-def pattern_record(pattern: Pattern) -> dict[str, Any]:
-    """Return the exported pattern: one line of `qi-patterns.jsonl`."""
-    return pattern.model_dump(mode="json")
+    made = set(kinds)
+    fields = pattern.model_dump(mode="json")
+    first = {name: fields.pop(name) for name in ("id", "type")}
+    return {**first, **fields, "kinds": [kind for kind in TASK_KINDS if kind in made]}
 
 
 def alpaca_record(sample: Sample) -> dict[str, str]:
     """Return one entry of `qi-patterns-alpaca.json`."""
     return {
         "instruction": sample.instruction,
-        "input": "",
-        "output": fenced(sample.implementation),
+        "input": sample.given,
+        "output": answer_text(sample),
+        "kind": sample.kind,
     }
 
 
@@ -43,6 +37,7 @@ def conversation_record(sample: Sample, system_prompt: str) -> dict[str, Any]:
     """Return one entry of `qi-conversations.json`: system, user and assistant message."""
     return {
         "id": sample.id,
+        "kind": sample.kind,
         "messages": [*_prompt(sample, system_prompt), *_completion(sample)],
     }
 
@@ -53,6 +48,7 @@ def prompt_completion_record(
     """Return one row of the parquet files; TRL trains on the completion only."""
     return {
         "id": sample.id,
+        "kind": sample.kind,
         "group": assignment.group,
         "prompt": _prompt(sample, system_prompt),
         "completion": _completion(sample),
@@ -65,12 +61,17 @@ def characters_of(sample: Sample, system_prompt: str) -> int:
     return sum(len(message["content"]) for message in messages)
 
 
+def answer_text(sample: Sample) -> str:
+    """Return the assistant's message: a module in one block, or an explanation as it is."""
+    return sample.answer if sample.kind == "explain" else fenced(sample.answer)
+
+
 def _prompt(sample: Sample, system_prompt: str) -> list[dict[str, str]]:
     return [
         {"role": "system", "content": system_prompt},
-        {"role": "user", "content": sample.instruction},
+        {"role": "user", "content": sample.prompt},
     ]
 
 
 def _completion(sample: Sample) -> list[dict[str, str]]:
-    return [{"role": "assistant", "content": fenced(sample.implementation)}]
+    return [{"role": "assistant", "content": answer_text(sample)}]

@@ -1,13 +1,14 @@
 """Divide patterns into train and validation so that nothing close to a training row is held out.
 
-Flows in: one `SplitItem` per pattern. Flows out: its split and group. No group has members on both
-sides. What a sample looks like does not matter here.
+Flows in: one `SplitItem` per pattern and fix pair. Flows out: its split and group. No group has
+members on both sides. What a sample looks like does not matter here.
 
-A group is a connected component over shared source file and shared near-duplicate cluster: rows of
-one file share helpers, and 77% of the real library's declarations have near-duplicates elsewhere.
-Where such components are too large to hold about the wanted fraction out, the largest is broken up
-into shared containers (a tutorial's section, a declaration) and near-duplicate clusters, then into
-clusters alone. Near-duplicate clusters are never broken up.
+A group is a connected component over shared source file and shared ties: a near-duplicate cluster,
+the commit of fix pairs, a unit and the test that shows it. Rows of one file share helpers, and 77%
+of the real library's declarations have near-duplicates elsewhere. Where such components are too
+large to hold about the wanted fraction out, the largest is broken up into shared containers (a
+tutorial's section, a declaration) and ties, then into ties alone. What ties hold together is never
+broken up.
 """
 
 from collections import Counter
@@ -27,7 +28,7 @@ _OVERSHOOT: Final = 1.5
 
 @dataclass(frozen=True)
 class SplitItem:
-    """What splitting needs to know of one pattern."""
+    """What splitting needs to know of one pattern or fix pair."""
 
     id: str
     source_file: str
@@ -35,16 +36,18 @@ class SplitItem:
     duplicate_cluster: str
     type: str
     samples: int
-    """Training rows made from the pattern; 0 when all were left out."""
+    """Training rows made of it; 0 when all were left out."""
+    ties: tuple[str, ...] = ()
+    """What it shares with others that must never be on the other side: commits, shown units, …"""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Where a pattern went."""
+    """Where a pattern or fix pair went."""
 
     split: Split
     group: str
-    """Smallest pattern id of the group."""
+    """Smallest id of the group."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +72,20 @@ class _Group:
         return counts
 
 
-def _cluster(item: SplitItem) -> Hashable:
-    return ("cluster", item.duplicate_cluster)
+def _ties(item: SplitItem) -> tuple[Hashable, ...]:
+    return (("cluster", item.duplicate_cluster), *(("tie", tie) for tie in item.ties))
 
 
-def _file(item: SplitItem) -> Hashable:
-    return ("file", item.source_file)
+def _file(item: SplitItem) -> tuple[Hashable, ...]:
+    return (("file", item.source_file),)
 
 
-def _container(item: SplitItem) -> Hashable:
-    return ("container", item.source_file, item.container)
+def _container(item: SplitItem) -> tuple[Hashable, ...]:
+    return (("container", item.source_file, item.container),)
 
 
-_LINKS: Final = ((_file, _cluster), (_container, _cluster), (_cluster,))
-"""What ties items together, coarsest first."""
+_LINKS: Final = ((_file, _ties), (_container, _ties), (_ties,))
+"""What holds items together, coarsest first."""
 
 
 def assign_splits(
@@ -114,8 +117,8 @@ def _components(items: Sequence[SplitItem], level: int) -> list[_Group]:
     sets = DisjointSets(item.id for item in items)
     first: dict[Hashable, str] = {}
     for item in items:
-        for link in _LINKS[level]:
-            sets.join(first.setdefault(link(item), item.id), item.id)
+        for link in (link for links in _LINKS[level] for link in links(item)):
+            sets.join(first.setdefault(link, item.id), item.id)
     members: dict[str, list[SplitItem]] = {}
     for item in items:
         members.setdefault(sets.find(item.id), []).append(item)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
+from qi_pipeline.datasets.samples import TaskKind
 from qi_pipeline.validation.verdict import ValidatedPattern
 
 _PATTERN_ID = re.compile(r"\b[0-9a-f]{16}\b")
@@ -28,22 +29,32 @@ class DatasetSummary(BaseModel):
     patterns_by_type: dict[str, int]
     patterns_by_category: dict[str, int]
     patterns_by_source_kind: dict[str, int]
+    fix_pairs: int
+    """Violation → fix pairs of the library's history."""
     samples: int
     """Questions with answers: entries of the Alpaca and conversation files."""
+    samples_by_kind: dict[TaskKind, int]
     samples_by_phrasing: dict[str, int]
     ambiguous: int
     """Samples dropped because a better pattern answers the same question differently."""
     repeated: int
     """Samples dropped because the same question has the same answer already."""
+    leaking: int
+    """Samples dropped because their question shows their answer."""
     test_cases: int
     """Samples of test cases: in every file but the two parquet files."""
+    explanations: int
+    """Samples that ask for an explanation: in every file but the two parquet files."""
     too_long: int
     """Samples over `max_characters`: in every file but the two parquet files."""
     train: int
     """Rows of `train.parquet`."""
     validation: int
     """Rows of `validation.parquet`."""
+    train_by_kind: dict[TaskKind, int]
+    validation_by_kind: dict[TaskKind, int]
     train_by_type: dict[str, int]
+    """Pattern type, or `fix_pair`, to rows."""
     validation_by_type: dict[str, int]
     groups: int
     """Groups of related patterns; each lies wholly on one side."""

@@ -20,13 +20,18 @@ LAUNCH_TAG = "qi/launch"
 GATE_STEP = "evaluation_report_candidate_is_not_worse"
 
 _DATA = dg.AssetSelection.assets(
-    "repo_snapshot", "patterns", "validated_patterns", "training_datasets", "pattern_index"
+    "repo_snapshot",
+    "patterns",
+    "validated_patterns",
+    "training_datasets",
+    "pattern_index",
+    "pattern_evolution",
 )
 
 refresh_data = dg.define_asset_job(
     "refresh_data",
     selection=_DATA,
-    description="Snapshot, patterns, verdicts, datasets and index; no training.",
+    description="Snapshot, patterns, verdicts, datasets, index and evolution; no training.",
 )
 train_and_evaluate = dg.define_asset_job(
     "train_and_evaluate",

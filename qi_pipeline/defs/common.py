@@ -1,5 +1,6 @@
 """What every asset says the same way: owners and the figures of its outcome."""
 
+import base64
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -44,6 +45,12 @@ def _shown(value: Any) -> Any:
     if isinstance(value, (Mapping, list, tuple)):
         return dg.MetadataValue.json(value)
     return "none" if value is None else value
+
+
+def markdown_picture(name: str, png: bytes) -> dg.MarkdownMetadataValue:
+    """Return a picture that the asset's page shows."""
+    data = base64.b64encode(png).decode()
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{data})")
 
 
 def markdown_table(frame: pd.DataFrame) -> str:

@@ -1,12 +1,11 @@
 """`lora_adapter`: training in its own process, reported through Pipes."""
 
-import base64
 import math
 from pathlib import Path
 
 import dagster as dg
 
-from qi_pipeline.defs.common import OWNERS, materialized
+from qi_pipeline.defs.common import OWNERS, markdown_picture, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.handles import Adapter, DatasetSet
@@ -43,12 +42,12 @@ def lora_adapter(
 
     outcome = stages.lora_adapter(training_datasets, train_through_pipes)
     handle = outcome.handle
-    curve = base64.b64encode((handle.directory / "loss.png").read_bytes()).decode()
+    curve = (handle.directory / "loss.png").read_bytes()
     return materialized(
         outcome,
         handle.data_version,
         str(handle.directory),
-        {"loss_curve": dg.MetadataValue.md(f"![loss](data:image/png;base64,{curve})")},
+        {"loss_curve": markdown_picture("loss", curve)},
     )
 
 

@@ -1,13 +1,18 @@
 """`validated_patterns`: every pattern with the compiler's and the conventions' verdict."""
 
+from collections.abc import Iterable
+from itertools import islice
+
 import dagster as dg
 import pandas as pd
 
-from qi_pipeline.defs.common import OWNERS, markdown_table, materialized
+from qi_pipeline.defs.common import OWNERS, markdown_picture, markdown_table, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.handles import PatternSet, ValidatedSet
+from qi_pipeline.recognition.agreement import confusion_table
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.stages import VALIDATION_VERSION
+from qi_pipeline.validation.verdict import ValidatedPattern
 
 _PREVIEW_ROWS = 12
 
@@ -27,24 +32,37 @@ def validated_patterns(
     """Rows of `patterns` with verdicts; rejected rows stay, with their reasons."""
     outcome = pipeline.stages(context.log).validated_patterns(repo_snapshot, patterns)
     handle = outcome.handle
-    rejected = [row for row in handle.read() if row.status == "rejected"]
-    frame = pd.DataFrame(
-        [
-            {
-                "source": row.pattern.metadata.source_file,
-                "container": row.pattern.container,
-                "why": "; ".join(row.reasons)[:200],
-            }
-            for row in rejected[:_PREVIEW_ROWS]
-        ],
-        columns=["source", "container", "why"],
-    )
+    rows = handle.read()
     return materialized(
         outcome,
         handle.data_version,
         str(handle.directory),
-        {"rejected_preview": dg.MetadataValue.md(markdown_table(frame))},
+        {
+            "in_review": _preview(row for row in rows if row.status == "review"),
+            "rejected_preview": _preview(row for row in rows if row.status == "rejected"),
+            "map": markdown_picture("map of the patterns", handle.map.read_bytes()),
+            "type_confusion": markdown_picture("confusion", handle.confusion.read_bytes()),
+            "type_confusion_table": dg.MetadataValue.md(
+                confusion_table(handle.recognition().agreement)
+            ),
+        },
     )
+
+
+def _preview(rows: Iterable[ValidatedPattern]) -> dg.MarkdownMetadataValue:
+    frame = pd.DataFrame(
+        [
+            {
+                "id": row.pattern.id,
+                "source": row.pattern.metadata.source_file,
+                "container": row.pattern.container,
+                "why": "; ".join(row.reasons)[:200],
+            }
+            for row in islice(rows, _PREVIEW_ROWS)
+        ],
+        columns=["id", "source", "container", "why"],
+    )
+    return dg.MetadataValue.md(markdown_table(frame))
 
 
 @dg.asset_check(asset=validated_patterns, blocking=True)

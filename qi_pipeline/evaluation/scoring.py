@@ -65,7 +65,7 @@ class TaskScore(BaseModel):
     judged: bool
     """The rules could look at it: the checker neither refused it nor stopped at a syntax error."""
     rules: tuple[str, ...]
-    """Ids of the rules it breaks, sorted."""
+    """Ids of the rules of severity error that it breaks, sorted."""
     forbidden: tuple[Forbidden, ...]
     """What it does although the task forbids it."""
     missing_api: tuple[str, ...]
@@ -88,7 +88,8 @@ def score_answer(task: Task, code: str, verdict: Verdict) -> TaskScore:
     module = parse_module(code)
     parses = syntax_error_line(module) is None
     exported = task.entry_point in exported_values(module)
-    rules = tuple(sorted({violation.id for violation in verdict.rules}))
+    errors = (violation for violation in verdict.rules if violation.severity == "error")
+    rules = tuple(sorted({violation.id for violation in errors}))
     forbidden = _forbidden_done(task, module, rules)
     missing = _missing_api(task, verdict)
     judged = _was_judged(verdict)

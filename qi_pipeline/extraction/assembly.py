@@ -1,32 +1,56 @@
 """Make units complete modules: the imports, types and helpers they need, then their code, exported.
 
-Flows in: a unit and the parsed snapshot. Flows out: module text. Relative imports are followed
-inside the snapshot; what the library exports is imported from its package, never inlined. Where
-two files use one name for different things, the one reached later is renamed.
+Flows in: a unit or a document's block, and the parsed snapshot. Flows out: module text. Relative
+imports are followed inside the snapshot; what the library exports is imported from its package,
+never inlined. Where two files use one name for different things, the one reached later is renamed.
 """
 
+import re
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, NamedTuple
 
 from tree_sitter import Node
 
-from qi_pipeline.extraction.exports import Import, LibraryExports, declared_names, read_imports
+from qi_pipeline.extraction.exports import LibraryExports, declared_names, read_imports
 from qi_pipeline.extraction.scopes import Scopes
-from qi_pipeline.extraction.syntax import Module, ancestors, text_of, walk
+from qi_pipeline.extraction.syntax import Module, ancestors, parse_module, string_value, text_of
 from qi_pipeline.extraction.units import Unit, called_name, group_body
+
+MAX_MODULE_LINES: Final = 500
+"""Lines beyond which a unit with its helpers is nothing that a person would ask for. In the real
+library 4% of the units are larger, up to 6,100 lines, most of them inlined; the longest that reads
+as one example has 456."""
+
+
+class UnfitUnitError(Exception):
+    """A unit that is no pattern; the message is the reason."""
 
 
 @dataclass(frozen=True)
-class _Declared:
+class Assembled:
+    """A unit as a complete module."""
+
+    text: str
+    dependencies: tuple[str, ...]
+    """Specifiers of its imports, sorted."""
+    files: tuple[str, ...]
+    """The unit's file and those that helpers come from."""
+    helpers: tuple[tuple[str, str], ...]
+    """File and name of each declaration put in, sorted."""
+
+
+class _Declared(NamedTuple):
     """A top-level declaration of the snapshot."""
 
     file: str
     name: str
 
 
-@dataclass(frozen=True)
-class _Imported:
+class _Imported(NamedTuple):
     """Something that an import statement brings in."""
 
     specifier: str
@@ -36,31 +60,128 @@ class _Imported:
     """Set when the unit's file imports the same thing twice, say as a type and as a value."""
 
 
+class _Meaning(NamedTuple):
+    """What a top-level name of one file stands for."""
+
+    declared: _Declared | None
+    """The snapshot's declaration, if there is one."""
+    thing: _Declared | _Imported
+    """What a module that needs the name declares or imports."""
+    type_only: bool
+
+
 class _File:
     """What the top-level names of one file are."""
 
-    def __init__(self, module: Module) -> None:
-        self.imports: dict[str, Import] = {item.local: item for item in read_imports(module)}
+    def __init__(self, path: str, library: LibraryExports) -> None:
+        self.module = library.modules[path]
+        self.occurrences = library.occurrences_of(path)
+        self.imports = library.imports_of(path)
         self.statements: dict[str, list[Node]] = {}
         """Declared name to its statements: overloads and a type beside its value share a name."""
-        for statement in module.root.named_children:
+        for statement in self.module.root.named_children:
             for name, _, _ in declared_names(statement):
                 known = self.statements.setdefault(name, [])
                 if statement not in known:
                     known.append(statement)
-        self.scopes = Scopes(module.root, self.imports.keys() | self.statements.keys())
-        self._mentioned: dict[tuple[int, int], frozenset[str]] = {}
+        self.meanings: dict[str, _Meaning] = {}
+        self.groups = frozenset(
+            local
+            for local, item in self.imports.items()
+            if item.imported == "*"
+            and item.specifier.startswith(".")
+            and not library.exports_of_specifier(item.specifier, path)
+        )
+        """Local names of namespace imports of sibling files."""
+        self._mentioned: dict[tuple[int, int], tuple[frozenset[str], frozenset[str]]] = {}
+        self._setup: dict[int, list[tuple[Node, set[str]]]] = {}
+
+    @cached_property
+    def scopes(self) -> Scopes:
+        """The free mentions of the file's top-level names."""
+        return Scopes(self.occurrences, self.imports.keys() | self.statements.keys())
 
     def mentioned(self, nodes: Iterable[Node]) -> list[str]:
-        """Return the file's top-level names that `nodes` mention, sorted."""
-        return sorted(frozenset().union(*map(self._mentioned_in, nodes)))
+        """Return the file's top-level names that `nodes` mention, sorted; members of groups too."""
+        return sorted(frozenset().union(*(self._mentioned_in(node)[0] for node in nodes)))
 
-    def _mentioned_in(self, node: Node) -> frozenset[str]:
+    def used_as_values(self, nodes: Iterable[Node]) -> frozenset[str]:
+        """Return those of `mentioned` that stand anywhere but in a type."""
+        return frozenset().union(*(self._mentioned_in(node)[1] for node in nodes))
+
+    def _mentioned_in(self, node: Node) -> tuple[frozenset[str], frozenset[str]]:
         place = (node.start_byte, node.end_byte)
         if place not in self._mentioned:
-            mentions = self.scopes.free_mentions(node)
-            self._mentioned[place] = frozenset(text_of(mention) for mention in mentions)
+            if self.groups:
+                found = list(self._mentions(node))
+            else:
+                found = [(text_of(found), found) for found in self.scopes.free_mentions(node)]
+            self._mentioned[place] = (
+                frozenset(name for name, _ in found),
+                frozenset(name for name, mention in found if mention.type != "type_identifier"),
+            )
         return self._mentioned[place]
+
+    def _mentions(self, node: Node) -> Iterator[tuple[str, Node]]:
+        """Yield each name mentioned below a node, and the node that stands for it."""
+        for mention in self.scopes.free_mentions(node):
+            name = text_of(mention)
+            if name not in self.groups:
+                yield name, mention
+                continue
+            holder = mention.parent
+            member = holder and (
+                holder.child_by_field_name("property") or holder.child_by_field_name("name")
+            )
+            if holder is None or member is None or member == mention:
+                yield f"{name}.*", mention
+            else:
+                yield f"{name}.{text_of(member)}", holder
+
+    def text(self, node: Node, start: int, end: int, renamed: Mapping[str, str]) -> str:
+        """Return the bytes of a stretch of `node` as text, under the names of the module."""
+        source = self.module.source
+        if not renamed:
+            return source[start:end].decode()
+        parts: list[bytes] = []
+        for name, place in sorted(self._mentions(node), key=lambda item: item[1].start_byte):
+            if name not in renamed or place.start_byte < start or place.end_byte > end:
+                continue
+            shorthand = place.type == "shorthand_property_identifier"
+            new = f"{text_of(place)}: {renamed[name]}" if shorthand else renamed[name]
+            parts += [source[start : place.start_byte], new.encode()]
+            start = place.end_byte
+        return b"".join([*parts, source[start:end]]).decode()
+
+    @cached_property
+    def hooks(self) -> tuple[Node, ...]:
+        """The top-level calls that hold for every test of the file."""
+        return tuple(c for c in self.module.root.named_children if called_name(c) in _HOOKS)
+
+    def setup(self, body: Node) -> list[tuple[Node, set[str]]]:
+        """Return the statements of a describe body that are no tests, and what each declares."""
+        if body.start_byte not in self._setup:
+            self._setup[body.start_byte] = [
+                (child, {name for name, _, _ in declared_names(child)})
+                for child in body.named_children
+                if child.type != "comment" and called_name(child) not in _CASES
+            ]
+        return self._setup[body.start_byte]
+
+    @cached_property
+    def _words(self) -> tuple[list[int], list[str]]:
+        """Where each name of the file is written, and the name, in source order."""
+        found = sorted(self.occurrences.of("name"), key=lambda node: node.start_byte)
+        return [node.start_byte for node in found], [text_of(node) for node in found]
+
+    def words(self, nodes: Iterable[Node]) -> set[str]:
+        """Return every name written in the nodes."""
+        starts, names = self._words
+        found: set[str] = set()
+        for node in nodes:
+            first, last = bisect_left(starts, node.start_byte), bisect_left(starts, node.end_byte)
+            found.update(names[first:last])
+        return found
 
 
 @dataclass
@@ -79,16 +200,28 @@ class _Draft:
     """What a thing is called in the module."""
     renamed: dict[str, dict[str, str]] = field(default_factory=dict)
     """File to its names that are called differently in the module."""
+    helper_names: set[tuple[str, str]] = field(default_factory=set)
+    """File and name of each declaration put in."""
+    taken: set[str] = field(default_factory=set)
+    """The names of the module."""
+    lines: int = 0
+
+    def count(self, nodes: Iterable[Node]) -> None:
+        """Count the lines of the unit or of a helper."""
+        self.lines += sum(node.end_point.row - node.start_point.row + 1 for node in nodes)
+        if self.lines > MAX_MODULE_LINES:
+            raise UnfitUnitError(f"too large: over {MAX_MODULE_LINES} lines with its helpers")
 
     def name(self, thing: _Declared | _Imported, file: str, local: str) -> None:
         """Give `thing`, which `file` calls `local`, a name that nothing else has."""
         if thing not in self.names:
-            taken = set(self.names.values())
-            name, count = local, 1
-            while name in taken:
+            wanted = local.rpartition(".")[2]
+            name, count = wanted, 1
+            while name in self.taken:
                 count += 1
-                name = f"{local}{count}"
+                name = f"{wanted}{count}"
             self.names[thing] = name
+            self.taken.add(name)
         if self.names[thing] != local:
             self.renamed.setdefault(file, {})[local] = self.names[thing]
 
@@ -101,23 +234,50 @@ class ModuleAssembler:
         self._library = library
         self._files: dict[str, _File] = {}
 
-    def assemble(self, unit: Unit) -> str:
-        """Return the unit as a complete module."""
+    def assemble(self, unit: Unit) -> Assembled:
+        """Return the unit as a complete module.
+
+        Raises UnfitUnitError when that takes too many lines, or a relative import that the
+        snapshot cannot resolve.
+        """
         file = self._file(unit.file)
         own = [name for name, _, _ in declared_names(unit.statement)]
         draft = _Draft(frozenset(_Declared(unit.file, name) for name in own))
         for name in own:
             draft.name(_Declared(unit.file, name), unit.file, name)
-        if unit.kind == "test":
-            code, nodes = _test_with_setup(unit)
-        else:
-            nodes = sorted(
-                {node for name in own for node in file.statements[name]},
-                key=lambda node: node.start_byte,
-            )
-            code = "\n\n".join(_exported(node) for node in nodes)
+        test = _test_parts(unit, file) if unit.kind == "test" else None
+        nodes = test.nodes if test else _statements(file, own)
         self._collect(unit.file, nodes, draft)
-        return _render(draft, [self._helper(draft, *key) for key in _in_order(draft)], code)
+        renamed = {
+            name: new for name, new in draft.renamed.get(unit.file, {}).items() if "." in name
+        }
+
+        def text(node: Node, start: int, end: int) -> str:
+            return file.text(node, start, end, renamed)
+
+        code = test.render(text) if test else "\n\n".join(_exported(n, text) for n in nodes)
+        helpers = [self._helper(draft, *key) for key in _in_order(draft)]
+        return Assembled(
+            text=_render(draft, helpers, code),
+            dependencies=tuple(sorted({thing.specifier for thing in draft.imports})),
+            files=tuple(draft.files),
+            helpers=tuple(sorted(draft.helper_names)),
+        )
+
+    def internal_mentions(self, file: str, name: str) -> list[tuple[str, str]]:
+        """Return file and name of what a declaration mentions and the library does not export."""
+        known = self._file(file)
+        found: list[tuple[str, str]] = []
+        for local in known.mentioned(known.statements[name]):
+            # A namespace that is used as a value leads nowhere in particular.
+            thing = None if local.endswith(".*") else self._meaning(file, local).thing
+            if isinstance(thing, _Declared) and thing != _Declared(file, name):
+                found.append((thing.file, thing.name))
+        return found
+
+    def statements_of(self, file: str, name: str) -> Sequence[Node]:
+        """Return the statements of a file that declare a name."""
+        return self._file(file).statements.get(name, ())
 
     def _collect(self, file: str, nodes: Sequence[Node], draft: _Draft) -> None:
         """Add to `draft` all that `nodes` of `file` mention, helpers of helpers included.
@@ -127,74 +287,95 @@ class ModuleAssembler:
         pending = deque([(file, nodes)])
         while pending:
             file, nodes = pending.popleft()
+            draft.count(nodes)
             if file not in draft.files:
                 draft.files.append(file)
+            values = self._file(file).used_as_values(nodes)
             for local in self._file(file).mentioned(nodes):
-                thing, type_only = self._meaning(file, local, draft)
-                if isinstance(thing, _Imported) and file == draft.files[0]:
-                    # The unit's own text is never renamed.
-                    known_as = draft.names.get(thing, local)
-                    thing = replace(thing, second_name="" if known_as == local else local)
-                draft.name(thing, file, local)
-                if isinstance(thing, _Imported):
-                    draft.imports[thing] = type_only and draft.imports.get(thing, True)
-                elif thing not in draft.own:
+                thing = self._noted(draft, file, local, as_type=local not in values)
+                if isinstance(thing, _Declared) and thing not in draft.own:
                     statements = self._file(thing.file).statements[thing.name]
+                    draft.helper_names.add((thing.file, thing.name))
                     added = {(thing.file, s.start_byte): s for s in statements}
                     if not added.keys() <= draft.helpers.keys():
                         draft.helpers.update(added)
                         pending.append((thing.file, statements))
 
+    def _noted(
+        self, draft: _Draft, file: str, local: str, *, as_type: bool
+    ) -> _Declared | _Imported:
+        """Name what `file` calls `local` in the draft, import it if need be, and return it."""
+        declared, thing, type_only = self._meaning(file, local)
+        if declared is not None and declared in draft.own:
+            thing, type_only = declared, False
+        if isinstance(thing, _Imported) and file == draft.files[0]:
+            # The unit's own text is never renamed.
+            known_as = draft.names.get(thing, local)
+            if known_as != local:
+                thing = thing._replace(second_name=local)
+        draft.name(thing, file, local)
+        if isinstance(thing, _Imported):
+            if thing.specifier.startswith("."):
+                raise UnfitUnitError(f"imports {thing.specifier}, which is no source file")
+            draft.imports[thing] = (type_only or as_type) and draft.imports.get(thing, True)
+        return thing
+
     def _file(self, path: str) -> _File:
         if path not in self._files:
-            self._files[path] = _File(self._library.modules[path])
+            self._files[path] = _File(path, self._library)
         return self._files[path]
 
-    def _meaning(self, file: str, local: str, draft: _Draft) -> tuple[_Declared | _Imported, bool]:
-        """Return what a top-level name of a file stands for, and whether it is but a type."""
-        item = None
-        if local in self._file(file).statements:
-            thing = _Declared(file, local)
-        else:
-            item = self._file(file).imports[local]
-            target = self._library.declaration_of(item.specifier, file, item.imported)
-            thing = _Declared(target.file, target.name) if target else _Declared("", "")
-        if thing in draft.own:
-            return thing, False
-        if item is None:
-            declaration = self._library.declared_in(file)[local]
-            symbol = self._library.symbol_of(declaration)
-        else:
-            symbol = self._library.exports_of_specifier(item.specifier, file).get(item.imported)
-        type_only = item is not None and item.type_only
+    def _meaning(self, file: str, local: str) -> _Meaning:
+        """Return what a top-level name of a file stands for."""
+        known = self._file(file).meanings
+        if local not in known:
+            if local in self._file(file).statements:
+                known[local] = self._declared(file, local)
+            else:
+                known[local] = self._imported(file, local)
+        return known[local]
+
+    def _declared(self, file: str, local: str) -> _Meaning:
+        declaration = self._library.declared_in(file)[local]
+        symbol = self._library.symbol_of(declaration)
+        own = _Declared(file, local)
+        if symbol is None:
+            return _Meaning(own, own, type_only=False)
+        is_type = symbol.declaration.kind == "type"
+        return _Meaning(own, _Imported(symbol.package, symbol.name), is_type)
+
+    def _imported(self, file: str, local: str) -> _Meaning:
+        group, _, member = local.partition(".")
+        if member == "*":
+            raise UnfitUnitError(f"uses {group}, the namespace of a sibling file, as a value")
+        item = self._file(file).imports[group]
+        imported = member or item.imported
+        exports = self._library.exports_of_specifier(item.specifier, file)
+        packages = {symbol.package for symbol in exports.values()}
+        if imported == "*" and item.specifier.startswith(".") and len(packages) == 1:
+            return _Meaning(None, _Imported(packages.pop(), "*"), item.type_only)
+        target = self._library.declaration_of(item.specifier, file, imported)
+        declared = _Declared(target.file, target.name) if target else None
+        symbol = exports.get(imported)
         if symbol is not None:
-            type_only = type_only or symbol.declaration.kind == "type"
-            return _Imported(symbol.package, symbol.name), type_only
-        if item is not None and not thing.file:
-            return _Imported(item.specifier, item.imported), type_only
-        return thing, False
+            is_type = item.type_only or symbol.declaration.kind == "type"
+            return _Meaning(declared, _Imported(symbol.package, symbol.name), is_type)
+        if declared is None:
+            return _Meaning(None, _Imported(item.specifier, imported), item.type_only)
+        return _Meaning(declared, declared, item.type_only)
 
     def _helper(self, draft: _Draft, file: str, start: int) -> str:
         """Return a helper's statement without `export`, under the names of the module."""
         statement = _without_export(draft.helpers[file, start])
-        renamed = draft.renamed.get(file)
-        if not renamed:
-            return text_of(statement)
-        source = text_of(statement).encode()
-        mentions = sorted(self._file(file).scopes.free_mentions(statement), key=_start)
-        for mention in reversed(mentions):
-            name = renamed.get(text_of(mention))
-            if name is None:
-                continue
-            shorthand = mention.type == "shorthand_property_identifier"
-            new = f"{text_of(mention)}: {name}" if shorthand else name
-            first, last = (b - statement.start_byte for b in (mention.start_byte, mention.end_byte))
-            source = source[:first] + new.encode() + source[last:]
-        return source.decode()
+        renamed = draft.renamed.get(file, {})
+        extent = (statement.start_byte, statement.end_byte)
+        return self._file(file).text(statement, *extent, renamed)
 
 
-def _start(node: Node) -> int:
-    return node.start_byte
+def _statements(file: _File, names: Iterable[str]) -> list[Node]:
+    """Return the statements that declare any of the names, in source order."""
+    found = {node for name in names for node in file.statements[name]}
+    return sorted(found, key=lambda node: node.start_byte)
 
 
 def _in_order(draft: _Draft) -> list[tuple[str, int]]:
@@ -203,21 +384,19 @@ def _in_order(draft: _Draft) -> list[tuple[str, int]]:
     return sorted(draft.helpers, key=lambda key: (order[key[0]], key[1]))
 
 
-def _documented(statement: Node) -> str:
-    """Return the statement's text with its doc comment."""
+_Text = Callable[[Node, int, int], str]
+"""Gives the text of a stretch of a node, under the names of the module."""
+
+
+def _exported(statement: Node, text: _Text) -> str:
+    """Return a statement with its doc comment, exported."""
+    code = text(statement, statement.start_byte, statement.end_byte)
+    if statement.type != "export_statement":
+        code = f"export {code}"
     previous = statement.prev_named_sibling
-    text = text_of(statement)
     if previous is not None and previous.type == "comment" and text_of(previous).startswith("/**"):
-        return f"{text_of(previous)}\n{text}"
-    return text
-
-
-def _exported(statement: Node) -> str:
-    text = _documented(statement)
-    if statement.type == "export_statement":
-        return text
-    start = len(text) - len(text_of(statement))
-    return f"{text[:start]}export {text[start:]}"
+        return f"{text_of(previous)}\n{code}"
+    return code
 
 
 def _without_export(statement: Node) -> Node:
@@ -229,34 +408,63 @@ def _without_export(statement: Node) -> Node:
 _HOOKS = frozenset({"beforeEach", "afterEach", "beforeAll", "afterAll", "vi"})
 
 
-def _test_with_setup(unit: Unit) -> tuple[str, list[Node]]:
-    """Return a test inside its describe blocks with the setup it needs, sibling tests left out."""
-    groups = [node for node in ancestors(unit.statement) if node.type == "expression_statement"]
+@dataclass(frozen=True)
+class _TestParts:
+    """A test inside its describe blocks with the setup it needs, sibling tests left out."""
+
+    case: Node
+    groups: tuple[tuple[Node, Node], ...]
+    """Each describe statement and its body, innermost first."""
+    hooks: tuple[Node, ...]
+    """The top-level statements that hold for every test of the file."""
+    needed: tuple[Node, ...]
+    """The statements of the bodies that the test needs, in source order."""
+    nodes: tuple[Node, ...]
+    """All of these."""
+
+    def render(self, text: _Text) -> str:
+        """Return the code of the test."""
+
+        def whole(node: Node) -> str:
+            return text(node, node.start_byte, node.end_byte)
+
+        code = _margin(self.case) + whole(self.case)
+        for group, body in self.groups:
+            inner = [_margin(child) + whole(child) for child in self.needed if child.parent == body]
+            head = text(group, group.start_byte, body.start_byte)
+            tail = text(group, body.end_byte, group.end_byte)
+            lines = "".join(f"{part}\n\n" if "\n" in part else f"{part}\n" for part in inner)
+            code = f"{_margin(group)}{head}{{\n{lines}{code}\n{_margin(group)}}}{tail}"
+        return "\n\n".join([*(whole(hook) for hook in self.hooks), code])
+
+
+def _test_parts(unit: Unit, file: _File) -> _TestParts:
+    enclosing = list(ancestors(unit.statement))
+    groups = [node for node in enclosing if node.type == "expression_statement"]
     bodies = [(group, body) for group in groups if (body := group_body(group)) is not None]
     nodes = [unit.statement]
     for group, body in bodies:
         nodes.extend(_outside(group, body))
-    offered = [child for _, body in bodies for child in body.named_children if _is_setup(child)]
-    root = list(ancestors(unit.statement))[-1]
-    hooks = [child for child in root.named_children if called_name(child) in _HOOKS]
-    needed = [*hooks, *(child for child in offered if not _setup_names(child))]
-    nodes.extend(needed)
+    offered = [item for _, body in bodies for item in file.setup(body)]
+    hooks = file.hooks
+    needed = [child for child, names in offered if not names]
+    nodes.extend([*hooks, *needed])
+    waiting = [item for item in offered if item[1]]
     while True:
-        mentioned = {name for node in nodes for name in _words(node)}
-        more = [c for c in offered if c not in needed and _setup_names(c) & mentioned]
+        mentioned = file.words(nodes)
+        more = [child for child, names in waiting if names & mentioned]
         if not more:
             break
         needed.extend(more)
         nodes.extend(more)
-    code = _indented(unit.statement)
-    for group, body in bodies:
-        source = group.text or b""
-        start, end = body.start_byte - group.start_byte, body.end_byte - group.start_byte
-        inner = [_indented(child) for child in body.named_children if child in needed]
-        head, tail = source[:start].decode(), source[end:].decode()
-        lines = "".join(f"{part}\n\n" if "\n" in part else f"{part}\n" for part in inner)
-        code = f"{_margin(group)}{head}{{\n{lines}{code}\n{_margin(group)}}}{tail}"
-    return "\n\n".join([*(text_of(hook) for hook in hooks), code]), nodes
+        waiting = [item for item in waiting if item[0] not in more]
+    return _TestParts(
+        case=unit.statement,
+        groups=tuple(bodies),
+        hooks=hooks,
+        needed=tuple(sorted(needed, key=lambda node: node.start_byte)),
+        nodes=tuple(nodes),
+    )
 
 
 def _outside(group: Node, body: Node) -> list[Node]:
@@ -268,22 +476,7 @@ def _outside(group: Node, body: Node) -> list[Node]:
     return [*([function] if function is not None else []), *beside]
 
 
-def _is_setup(child: Node) -> bool:
-    return child.type != "comment" and called_name(child) not in _CASES
-
-
 _CASES = frozenset({"it", "test", "describe", "suite"})
-
-
-def _setup_names(statement: Node) -> set[str]:
-    return {name for name, _, _ in declared_names(statement)}
-
-
-def _words(node: Node) -> set[str]:
-    return {text_of(child) for child in walk(node) if child.type in _NAME_TYPES}
-
-
-_NAME_TYPES = frozenset({"identifier", "type_identifier", "shorthand_property_identifier"})
 
 
 def _margin(node: Node) -> str:
@@ -292,10 +485,6 @@ def _margin(node: Node) -> str:
     before = block.text[: node.start_byte - block.start_byte] if block and block.text else b""
     line = before.rpartition(b"\n")[2].decode()
     return line if not line.strip() else ""
-
-
-def _indented(node: Node) -> str:
-    return _margin(node) + text_of(node)
 
 
 def _render(draft: _Draft, helpers: Iterable[str], code: str) -> str:
@@ -350,27 +539,114 @@ def _named_import(named: list[str], specifier: str) -> str:
     return f"{head}{{\n  {wrapped},\n}}{tail}"
 
 
-def complete_block(module: Module, library: LibraryExports) -> str:
-    """Return a document's code block as a module.
+@dataclass(frozen=True)
+class CompletedBlock:
+    """A document's code block as a module."""
 
-    A block without any import gets imports for the library names it uses and does not declare; a
-    block that exports nothing exports its top-level declarations.
+    module: Module
+    insertions: tuple[tuple[int, int], ...]
+    """Where in the block text was put in, and how many bytes, in order."""
+    added: frozenset[str]
+    """The names whose import was missing."""
+    dependencies: tuple[str, ...]
+    """Specifiers of the module's imports, sorted."""
+
+    def byte_in_block(self, byte: int) -> int:
+        """Return the offset in the block of an offset in the module."""
+        for place, length in self.insertions:
+            if place + length > byte:
+                break
+            byte -= length
+        return byte
+
+
+def complete_block(block: Module, library: LibraryExports) -> CompletedBlock:
+    """Complete a document's code block.
+
+    Imports of library names that it uses and neither declares nor imports are added; a block that
+    exports nothing exports its definitions.
     """
-    statements = module.root.named_children
-    text = module.text.strip("\n")
+    statements = block.root.named_children
+    imports = [s for s in statements if s.type == "import_statement"]
+    edits = _import_edits(block, statements, imports, library)
+    added = frozenset(name for _, _, names in edits for name in names)
+    changes = [(place, text) for place, text, _ in edits]
     if not any(s.type == "export_statement" for s in statements):
-        text = _with_exports(module)
-    if any(s.type == "import_statement" for s in statements):
-        return _module_text({}, [text])
-    declared = {name for s in statements for name, _, _ in declared_names(s)}
+        changes.extend(
+            (s.start_byte, "export ")
+            for s in statements
+            if s.type in _EXPORTABLE and _is_definition(s)
+        )
+    changes.sort(key=lambda change: change[0])
+    source, insertions = block.source, []
+    parts: list[bytes] = []
+    done = 0
+    for place, text in changes:
+        parts += [source[done:place], text.encode()]
+        insertions.append((place, len(parts[-1])))
+        done = place
+    module = block
+    if changes:
+        module = parse_module(b"".join([*parts, source[done:]]).decode())
+    specifiers = (
+        string_value(statement.child_by_field_name("source"))
+        for statement in module.root.named_children
+        if statement.type == "import_statement"
+    )
+    return CompletedBlock(
+        module, tuple(insertions), added, tuple(sorted({s for s in specifiers if s}))
+    )
+
+
+def _import_edits(
+    block: Module, statements: Sequence[Node], imports: Sequence[Node], library: LibraryExports
+) -> list[tuple[int, str, frozenset[str]]]:
+    """Return (offset, text to put in, names that it imports) for each missing import."""
     known = library.names_anywhere()
-    scopes = Scopes(module.root, known.keys() - declared)
-    imports: dict[str, dict[str, tuple[str, bool]]] = {}
-    for name in sorted({text_of(mention) for mention in scopes.free_mentions(module.root)}):
+    own = {name for s in statements for name, _, _ in declared_names(s)}
+    own.update(item.local for item in read_imports(block))
+    wanted = (known.keys() - own) & set(_NAME.findall(block.text))
+    if not wanted:
+        return []
+    scopes = Scopes(block.root, wanted)
+    missing: dict[str, dict[str, tuple[str, bool]]] = {}
+    for name in sorted({text_of(mention) for mention in scopes.free_mentions(block.root)}):
         symbol = known[name]
-        names = imports.setdefault(symbol.package, {})
+        names = missing.setdefault(symbol.package, {})
         names[name] = (symbol.name, symbol.declaration.kind == "type")
-    return _module_text(imports, [text])
+    edits: list[tuple[int, str, frozenset[str]]] = []
+    for package, names in missing.items():
+        place = _named_imports_end(imports, package, library)
+        if place is not None:
+            named = (f"type {name}" if names[name][1] else name for name in sorted(names))
+            edits.append((place, f", {', '.join(named)}", frozenset(names)))
+    done = {name for _, _, names in edits for name in names}
+    rest = {p: names for p, names in missing.items() if not names.keys() & done}
+    if rest:
+        lines = _import_lines(rest)[0]
+        gap = "\n" if imports and imports[0] == statements[0] else "\n\n"
+        edits.append((0, lines + gap, frozenset(name for names in rest.values() for name in names)))
+    return edits
+
+
+_NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
+
+
+def _named_imports_end(
+    imports: Iterable[Node], package: str, library: LibraryExports
+) -> int | None:
+    """Return where the last name of an import of values from the package ends."""
+    for statement in imports:
+        specifier = string_value(statement.child_by_field_name("source")) or ""
+        meant = library.profile.package_of_specifier(specifier)
+        clause = next((c for c in statement.named_children if c.type == "import_clause"), None)
+        is_type = any(child.type == "type" for child in statement.children)
+        if meant is None or meant.name != package or clause is None or is_type:
+            continue
+        for part in clause.named_children:
+            if part.type == "named_imports" and part.named_children:
+                return part.named_children[-1].end_byte
+    return None
 
 
 _EXPORTABLE = frozenset(
@@ -383,14 +659,6 @@ _EXPORTABLE = frozenset(
         "lexical_declaration",
     }
 )
-
-
-def _with_exports(module: Module) -> str:
-    source = module.source
-    for statement in reversed(module.root.named_children):
-        if statement.type in _EXPORTABLE and _is_definition(statement):
-            source = source[: statement.start_byte] + b"export " + source[statement.start_byte :]
-    return source.decode().strip("\n")
 
 
 def _is_definition(statement: Node) -> bool:

@@ -7,10 +7,18 @@ code means does not belong here.
 import json
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from markdown_it import MarkdownIt
 
 _LANGUAGES = frozenset({"typescript", "ts"})
+_FENCE: Final = re.compile(r"(?:```|~~~)[ \t]*(?:ts|typescript)\b", re.IGNORECASE)
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_MAX_LINES: Final = 20_000
+"""Lines beyond which a text is no document that a person wrote (the longest of the real library has
+700); reading Markdown takes time that grows faster than its length."""
+_MAX_TITLE: Final = 2_000
+"""Characters of a heading or paragraph that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -31,28 +39,87 @@ class CodeBlock:
 
 
 def markdown_blocks(text: str) -> list[CodeBlock]:
-    """Return the ```typescript / ```ts blocks of a Markdown text, in order."""
+    """Return the ```typescript / ```ts blocks of a Markdown text, in order.
+
+    Raises ValueError when the text is too long to be a document.
+    """
+    if not _FENCE.search(text):
+        return []
+    lines = _LINE_END.split(text)
+    if len(lines) > _MAX_LINES:
+        raise ValueError(f"more than {_MAX_LINES} lines")
+    fences = _plain_fences(lines)
+    readable = lines if fences is None else _without_code(lines, fences)
     blocks: list[CodeBlock] = []
     headings: list[tuple[int, str]] = []
     prose = ""
-    # What stands inside a paragraph is not parsed: `plain_text` is all that headings need.
-    tokens = MarkdownIt("commonmark").disable("inline").parse(text)
-    lines = re.split(r"\r\n|\r|\n", text)
+    tokens = _MARKDOWN.parse("\n".join(readable))
     for index, token in enumerate(tokens):
         if token.type == "heading_open":
             level = int(token.tag[1:])
             headings = [item for item in headings if item[0] < level]
-            headings.append((level, plain_text(tokens[index + 1].content)))
+            headings.append((level, tokens[index + 1].content))
             prose = ""
         elif token.type == "paragraph_open":
-            prose = plain_text(tokens[index + 1].content)
+            prose = tokens[index + 1].content
         elif token.type == "fence" and _is_typescript(token.info) and token.map:
-            titles = tuple(title for _, title in headings)
             first = token.map[0] + 1
-            margins = _margins(token.content, lines[first:])
-            blocks.append(CodeBlock(token.content, first + 1, titles, prose, margins=margins))
+            content = token.content
+            if fences is not None:
+                content = "".join(f"{line}\n" for line in lines[first : fences[first - 1]])
+            blocks.append(
+                CodeBlock(
+                    text=content,
+                    first_line=first + 1,
+                    headings=tuple(plain_text(title) for _, title in headings),
+                    prose=plain_text(prose),
+                    margins=() if fences is not None else _margins(content, lines[first:]),
+                )
+            )
             prose = ""
     return blocks
+
+
+# What stands inside a paragraph is not parsed: `plain_text` is all that headings need.
+_MARKDOWN: Final = MarkdownIt("commonmark").disable("inline")
+_OPENING: Final = re.compile(r"(`{3,})[^`]*\Z|(~{3,}).*\Z")
+# Lines that may open a fence inside something else, or something that hides a fence.
+_NOT_PLAIN: Final = re.compile(r"[ \t>*+\-0-9.)]+(?:```|~~~)| {0,3}<")
+
+
+def _plain_fences(lines: list[str]) -> dict[int, int] | None:
+    """Return opening line to closing line (0-based) of every fence of a plain document.
+
+    Plain is where all fences start at the margin and nothing but a fence can hide one: no quoted,
+    listed or indented fence and no HTML. Any other document gives None.
+    """
+    fences: dict[int, int] = {}
+    if lines and not lines[-1]:
+        # What follows the last line end is no line of a fence that is never closed.
+        lines = lines[:-1]
+    index = 0
+    while index < len(lines):
+        opening = _OPENING.match(lines[index])
+        if opening is not None:
+            mark = opening[1] or opening[2]
+            closing = re.compile(rf" {{0,3}}{re.escape(mark)}{mark[0]}*[ \t]*\Z")
+            end = index + 1
+            while end < len(lines) and not closing.match(lines[end]):
+                end += 1
+            fences[index] = end
+            index = end
+        elif _NOT_PLAIN.match(lines[index]):
+            return None
+        index += 1
+    return fences
+
+
+def _without_code(lines: list[str], fences: dict[int, int]) -> list[str]:
+    """Return the lines with those inside fences emptied."""
+    emptied = list(lines)
+    for first, end in fences.items():
+        emptied[first + 1 : end] = [""] * (end - first - 1)
+    return emptied
 
 
 def _is_typescript(info: str) -> bool:
@@ -111,8 +178,11 @@ def _notebook_language(notebook: dict[str, object]) -> str:
 
 
 def plain_text(markdown: str) -> str:
-    """Return one line of text without Markdown emphasis, links, images or emoji."""
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    """Return one line of text without Markdown emphasis, links, images or emoji.
+
+    What is longer than any heading or paragraph of a person is cut.
+    """
+    text = re.sub(r"!?\[([^\]\[]*)\]\([^)(]*\)", r"\1", markdown[:_MAX_TITLE])
     text = re.sub(r"\*{1,3}(\S(?:.*?\S)?)\*{1,3}", r"\1", text)
     text = re.sub(r"(?<!\w)_{1,3}(\S(?:.*?\S)?)_{1,3}(?!\w)", r"\1", text)
     text = re.sub(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF\uFE0F\u200D]", "", text)

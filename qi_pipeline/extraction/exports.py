@@ -5,14 +5,15 @@ name imported from a given path means. Calls do not belong here.
 """
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from tree_sitter import Node
 
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.extraction.scopes import bound_identifiers
+from qi_pipeline.extraction.scopes import Occurrences, bound_identifiers
 from qi_pipeline.extraction.syntax import Module, parse_module, string_value, text_of
 from qi_pipeline.library.profile import Package, Profile, matches_glob
 
@@ -44,7 +45,10 @@ class Symbol:
 
 @dataclass(frozen=True)
 class _ReExport:
-    """`export { imported as name } from "path"`; `name` is None for `export * from`."""
+    """`export { imported as name } from "path"`; `name` is None for `export * from`.
+
+    `export * as name` imports `*`.
+    """
 
     specifier: str
     imported: str
@@ -52,10 +56,34 @@ class _ReExport:
 
 
 @dataclass(frozen=True)
+class Import:
+    """One local name that an import statement binds."""
+
+    local: str
+    imported: str
+    """Exported name; `*` for a namespace, `default` for a default import."""
+    specifier: str
+    type_only: bool
+    statement: Node
+
+
+@dataclass(frozen=True)
 class _FileExports:
     local: Mapping[str, Declaration]
     declared: Mapping[str, Declaration]
+    nodes: Mapping[str, Sequence[Node]]
+    """Declared name to its declaring nodes (see `declared_names`)."""
+    imports: Mapping[str, Import]
     forwarded: tuple[_ReExport, ...]
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """What `* as name` brings in: the exports of one specifier."""
+
+    symbols: Mapping[str, Symbol]
+    specifier: str
+    from_file: str
 
 
 _KINDS: dict[str, DeclarationKind] = {
@@ -96,18 +124,6 @@ def declared_names(node: Node) -> Iterator[tuple[str, DeclarationKind, Node]]:
 _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
 
 
-@dataclass(frozen=True)
-class Import:
-    """One local name that an import statement binds."""
-
-    local: str
-    imported: str
-    """Exported name; `*` for a namespace, `default` for a default import."""
-    specifier: str
-    type_only: bool
-    statement: Node
-
-
 def read_imports(module: Module) -> list[Import]:
     """Return the names that the file's static imports bind, in order."""
     found: list[Import] = []
@@ -141,12 +157,13 @@ def _clause_names(clause: Node) -> Iterator[tuple[str, str, bool]]:
 
 
 def _read_file(path: str, module: Module) -> _FileExports:
-    declared = {
-        name: Declaration(path, name, kind)
-        for statement in module.root.named_children
-        for name, kind, _ in declared_names(statement)
-    }
-    imported = {item.local: item for item in read_imports(module) if item.imported != "*"}
+    declared: dict[str, Declaration] = {}
+    nodes: dict[str, list[Node]] = {}
+    for statement in module.root.named_children:
+        for name, kind, node in declared_names(statement):
+            declared[name] = Declaration(path, name, kind)
+            nodes.setdefault(name, []).append(node)
+    imports = {item.local: item for item in read_imports(module)}
     local: dict[str, Declaration] = {}
     forwarded: list[_ReExport] = []
     for statement in module.root.named_children:
@@ -159,23 +176,23 @@ def _read_file(path: str, module: Module) -> _FileExports:
         for name, as_name in _named_exports(statement):
             if name in declared:
                 local[as_name] = declared[name]
-            elif name in imported:
-                item = imported[name]
+            elif name in imports:
+                item = imports[name]
                 forwarded.append(_ReExport(item.specifier, item.imported, as_name))
-    return _FileExports(local, declared, tuple(forwarded))
+    return _FileExports(local, declared, nodes, imports, tuple(forwarded))
 
 
 def _re_exports(statement: Node, specifier: str) -> Iterator[_ReExport]:
-    """Yield what `export … from specifier` passes on.
-
-    `export * as group` exports a namespace, whose members are no names of this file.
-    """
-    types = {child.type for child in statement.named_children}
-    if "export_clause" in types:
-        for name, as_name in _named_exports(statement):
-            yield _ReExport(specifier, name, as_name)
-    elif "namespace_export" not in types:
-        yield _ReExport(specifier, "*", None)
+    """Yield what `export … from specifier` passes on."""
+    for child in statement.named_children:
+        if child.type == "export_clause":
+            for name, as_name in _exported_pairs(child):
+                yield _ReExport(specifier, name, as_name)
+            return
+        if child.type == "namespace_export":
+            yield _ReExport(specifier, "*", text_of(child.named_children[0]))
+            return
+    yield _ReExport(specifier, "*", None)
 
 
 def _named_exports(statement: Node) -> Iterator[tuple[str, str]]:
@@ -217,8 +234,12 @@ class LibraryExports:
         """
         self.profile = profile
         self.modules = modules
+        self.derived: dict[str, object] = {}
+        """What others work out about this snapshot as a whole; it lives as long as this does."""
         self._files: dict[str, _FileExports] = {}
         self._exports: dict[str, dict[str, Declaration]] = {}
+        self._occurrences: dict[str, Occurrences] = {}
+        self._file_symbols: dict[str, Mapping[str, Symbol]] = {}
         self.entries: dict[str, str] = {}
         for package in profile.packages:
             entry = _entry_file(package, modules)
@@ -253,24 +274,46 @@ class LibraryExports:
     def exports_of(self, path: str) -> dict[str, Declaration]:
         """Return exported name to declaration of one file, re-exports followed (cycles end)."""
         if path not in self._exports:
-            self._exports[path] = self._follow(path, frozenset())
+            self._exports[path] = self._follow(path, {})
         return self._exports[path]
 
-    def _follow(self, path: str, seen: frozenset[str]) -> dict[str, Declaration]:
-        if path in seen or path not in self.modules:
+    def _follow(
+        self, path: str, visited: dict[str, dict[str, Declaration]]
+    ) -> dict[str, Declaration]:
+        """Return what a file exports; every file is read once, so barrels may lead in circles."""
+        if path in visited:
+            return visited[path]
+        visited[path] = {}
+        if path not in self.modules:
             return {}
         file = self._file(path)
         found = dict(file.local)
         for forward in file.forwarded:
-            target = resolve_relative(path, forward.specifier, self.modules)
-            if target is None:
-                continue
-            inner = self._follow(target, seen | {path})
+            inner = self._forwarded(forward.specifier, path, visited)
             if forward.name is None:
                 found = {**{n: d for n, d in inner.items() if n != "default"}, **found}
             elif forward.imported in inner:
                 found[forward.name] = inner[forward.imported]
+        visited[path] = found
         return found
+
+    def _forwarded(
+        self, specifier: str, path: str, visited: dict[str, dict[str, Declaration]]
+    ) -> Mapping[str, Declaration]:
+        if specifier in self.profile.umbrella.specifiers:
+            entries = [self.entries.get(package.name) for package in self.profile.packages]
+            found: dict[str, Declaration] = {}
+            for entry in reversed([entry for entry in entries if entry is not None]):
+                found.update(self._follow(entry, visited))
+            return found
+        target = self._target_file(specifier, path)
+        return {} if target is None else self._follow(target, visited)
+
+    def occurrences_of(self, path: str) -> Occurrences:
+        """Return where a file of the snapshot declares, mentions and calls names."""
+        if path not in self._occurrences:
+            self._occurrences[path] = Occurrences(self.modules[path].root)
+        return self._occurrences[path]
 
     def symbol_of(self, declaration: Declaration) -> Symbol | None:
         """Return the exported symbol that this declaration is, or None when it is internal."""
@@ -280,21 +323,62 @@ class LibraryExports:
         """Return the top-level declarations of a file by name (empty for unknown files)."""
         return self._file(path).declared if path in self.modules else {}
 
-    def exports_of_specifier(self, specifier: str, from_file: str) -> dict[str, Symbol]:
+    def imports_of(self, path: str) -> Mapping[str, Import]:
+        """Return the imports of a file of the snapshot by local name."""
+        return self._file(path).imports if path in self.modules else {}
+
+    def nodes_of(self, declaration: Declaration) -> Sequence[Node]:
+        """Return the nodes that declare a name: several for overloads and merged types."""
+        if declaration.file not in self.modules:
+            return ()
+        return self._file(declaration.file).nodes.get(declaration.name, ())
+
+    def exports_of_specifier(self, specifier: str, from_file: str) -> Mapping[str, Symbol]:
         """Return the library symbols that `import … from specifier` in `from_file` can name."""
         for package in self.profile.packages:
             if specifier in package.specifiers:
                 return self.symbols.get(package.name, {})
         if specifier in self.profile.umbrella.specifiers:
-            merged: dict[str, Symbol] = {}
-            for package in reversed(self.profile.packages):
-                merged.update(self.symbols.get(package.name, {}))
-            return merged
+            return self.names_anywhere()
         target = self._target_file(specifier, from_file)
-        if target is None:
-            return {}
-        named = ((n, self.symbol_of(d)) for n, d in self.exports_of(target).items())
-        return {name: symbol for name, symbol in named if symbol is not None}
+        return {} if target is None else self._symbols_of(target)
+
+    def _symbols_of(self, path: str) -> Mapping[str, Symbol]:
+        if path not in self._file_symbols:
+            named = ((n, self.symbol_of(d)) for n, d in self.exports_of(path).items())
+            self._file_symbols[path] = {n: symbol for n, symbol in named if symbol is not None}
+        return self._file_symbols[path]
+
+    def leads_to_library(self, specifier: str, from_file: str) -> bool:
+        """Tell whether a relative import means a file that passes a library namespace on."""
+        target = self._target_file(specifier, from_file)
+        forwarded = self._file(target).forwarded if target is not None else ()
+        return any(
+            forward.imported == "*" and self.exports_of_specifier(forward.specifier, target or "")
+            for forward in forwarded
+        )
+
+    def namespace_of(self, specifier: str, from_file: str, name: str) -> Namespace | None:
+        """Return what `import { name } from specifier` means if that is `export * as name`."""
+        target = self._target_file(specifier, from_file)
+        return None if target is None else self._namespace_in(target, name, set())
+
+    def _namespace_in(self, path: str, name: str, seen: set[tuple[str, str]]) -> Namespace | None:
+        if (path, name) in seen or path not in self.modules:
+            return None
+        seen.add((path, name))
+        for forward in self._file(path).forwarded:
+            if forward.name not in (None, name):
+                continue
+            if forward.imported == "*" and forward.name == name:
+                symbols = self.exports_of_specifier(forward.specifier, path)
+                return Namespace(symbols, forward.specifier, path) if symbols else None
+            target = self._target_file(forward.specifier, path)
+            inner = name if forward.name is None else forward.imported
+            found = target and self._namespace_in(target, inner, seen)
+            if found:
+                return found
+        return None
 
     def declaration_of(self, specifier: str, from_file: str, name: str) -> Declaration | None:
         """Return the snapshot's declaration that `import { name } from specifier` means."""
@@ -313,12 +397,61 @@ class LibraryExports:
             return entry
         return resolve_relative(entry, f"./{specifier.removeprefix(prefix + '/')}", self.modules)
 
-    def names_anywhere(self) -> dict[str, Symbol]:
-        """Return every exported name, types included; on a collision the earlier package wins."""
+    @cached_property
+    def _merged(self) -> Mapping[str, Symbol]:
         merged: dict[str, Symbol] = {}
         for package in reversed(self.profile.packages):
             merged.update(self.symbols.get(package.name, {}))
         return merged
+
+    def is_reached_by(self, module: Module, path: str) -> bool:
+        """Tell whether a file could hold anything of the library.
+
+        It does when it stands in the snapshot and imports the library, imports a file that does, or
+        is part of it; or when its text names one of the library's import paths at all.
+        """
+        if self.modules.get(path) is module:
+            return path in self._reaching
+        return any(specifier in module.source for specifier in self._specifiers)
+
+    @cached_property
+    def _specifiers(self) -> tuple[bytes, ...]:
+        """The library's import paths, those that continue another one left out."""
+        packages = (specifier for p in self.profile.packages for specifier in p.specifiers)
+        paths = sorted({*packages, *self.profile.umbrella.specifiers})
+        return tuple(
+            path.encode()
+            for path in paths
+            if not any(path != other and path.startswith(other) for other in paths)
+        )
+
+    @cached_property
+    def _reaching(self) -> frozenset[str]:
+        """The files whose relative imports lead, in any number of steps, to the library."""
+        importers: dict[str, set[str]] = {}
+        for path in self.modules:
+            file = self._file(path)
+            specifiers = {item.specifier for item in file.imports.values()}
+            for specifier in specifiers | {forward.specifier for forward in file.forwarded}:
+                target = resolve_relative(path, specifier, self.modules)
+                if specifier.startswith(".") and target is not None:
+                    importers.setdefault(target, set()).add(path)
+        reached = {symbol.declaration.file for p in self.symbols.values() for symbol in p.values()}
+        reached |= {
+            path
+            for path, module in self.modules.items()
+            if any(specifier in module.source for specifier in self._specifiers)
+        }
+        pending = list(reached)
+        while pending:
+            for importer in importers.get(pending.pop(), set()) - reached:
+                reached.add(importer)
+                pending.append(importer)
+        return frozenset(reached)
+
+    def names_anywhere(self) -> Mapping[str, Symbol]:
+        """Return every exported name, types included; on a collision the earlier package wins."""
+        return self._merged
 
 
 def _entry_file(package: Package, modules: Mapping[str, Module]) -> str | None:

@@ -1,63 +1,49 @@
 """From a snapshot to its patterns and calls.
 
-Flows in: a `Snapshot` and a `Profile`. Flows out: an `Extraction`: one `Pattern` per unit that uses
-the library, every resolved call, and what could not be read. Verdicts belong to `validation`.
+Flows in: a `Snapshot` and a `Profile`. Flows out: an `Extraction`: one pattern per unit that uses
+the library, every resolved call, and what could not be read or is no pattern. What one file gives
+is decided in `files`; verdicts belong to `validation`.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from qi_pipeline.artefacts import content_hash
-from qi_pipeline.extraction.assembly import ModuleAssembler, complete_block
-from qi_pipeline.extraction.calls import Call, bind_names, resolve_calls
-from qi_pipeline.extraction.classification import Features, categorize, classify, measure
-from qi_pipeline.extraction.documents import CodeBlock, markdown_blocks, notebook_cells
+from qi_pipeline.extraction.cache import ExtractionCache, Keys
+from qi_pipeline.extraction.coverage import Coverage
 from qi_pipeline.extraction.exports import LibraryExports
-from qi_pipeline.extraction.instructions import block_instruction, unit_instruction
-from qi_pipeline.extraction.pattern import Pattern, PatternMetadata, PatternType, SourceKind
-from qi_pipeline.extraction.syntax import (
-    Module,
-    parse_module,
-    string_value,
-    syntax_error_line,
+from qi_pipeline.extraction.files import (
+    Answers,
+    FileExtraction,
+    FileExtractor,
+    FileReading,
+    LeftOut,
+    LocatedCall,
+    UnitRow,
+    Unreadable,
+    symbols_of,
 )
-from qi_pipeline.extraction.units import Unit, cut_units
+from qi_pipeline.extraction.members import MemberOracle, MemberQuestion
+from qi_pipeline.extraction.pattern import Pattern, PatternMetadata, UntypedPattern
+from qi_pipeline.extraction.syntax import Module, nests_too_deeply, parse_module
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.source.snapshot import Snapshot, SnapshotFile
 
+_MAX_SOURCE_BYTES = 200_000
+"""Size beyond which TypeScript is generated or bundled, not written (the longest file of the real
+library has 31,000); what a file costs grows faster than its length."""
 _TYPESCRIPT_KINDS = frozenset({"app", "implementation", "test"})
 
 
 @dataclass(frozen=True)
-class LocatedCall:
-    """One resolved call and where it stands (`file#cell=N` inside a notebook)."""
+class Counts:
+    """How much of a run was new."""
 
-    file: str
-    source_kind: SourceKind
-    call: Call
-
-    def record(self) -> dict[str, str | int]:
-        """Return the exported form of the call."""
-        return {
-            "file": self.file,
-            "line": self.call.line,
-            "column": self.call.column,
-            "symbol": self.call.symbol,
-            "package": self.call.package,
-            "form": self.call.form,
-            "source_kind": self.source_kind,
-        }
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A file or code block that could not be read, and why; the rest goes on without it."""
-
-    file: str
-    line: int
-    reason: str
+    reused: int
+    """Files whose extraction the cache held."""
+    extracted: int
+    removed: int
+    """Files of the cache's previous run that this snapshot lacks."""
 
 
 @dataclass(frozen=True)
@@ -66,211 +52,254 @@ class Extraction:
 
     patterns: tuple[Pattern, ...]
     """Sorted by id."""
+    untyped: tuple[UntypedPattern, ...]
+    """Units that use the library and show no type of the profile, sorted by id."""
     calls: tuple[LocatedCall, ...]
     """Sorted by file and place."""
     unreadable: tuple[Unreadable, ...]
     """Sorted by file and line."""
+    left_out: tuple[LeftOut, ...]
+    """Sorted by file and line."""
+    undecided: int
+    """Member calls whose receiver only a type checker knows, when none was asked."""
     files_read: int
+    counts: Counts
+    coverage: Coverage = field(compare=False, repr=False)
+    """Which tests reach what, functions of the library that call nothing of it included."""
 
 
-def extract_patterns(snapshot: Snapshot, profile: Profile) -> Extraction:
+def extract_patterns(
+    snapshot: Snapshot,
+    profile: Profile,
+    *,
+    oracle: MemberOracle | None = None,
+    cache: ExtractionCache | None = None,
+) -> Extraction:
     """Extract every pattern and call of a snapshot.
 
-    Raises QiPipelineError when the snapshot does not hold the profile's library at all.
+    `oracle` decides the member calls that syntax leaves open; it is asked once, about all files
+    that `cache` does not hold. Raises QiPipelineError when the snapshot does not hold the profile's
+    library at all.
     """
-    return _Extractor(snapshot, profile).run()
+    return _Extractor(snapshot, profile, oracle, cache).run()
 
 
 def read_library(snapshot: Snapshot, profile: Profile) -> LibraryExports:
-    """Parse the snapshot's TypeScript files and read what the library exports."""
-    modules = {
-        file.path: parse_module(snapshot.read_text(file))
-        for file in snapshot.files
-        if file.kind in _TYPESCRIPT_KINDS and file.path.endswith(".ts")
-    }
-    return LibraryExports(modules, profile)
+    """Read what the snapshot's library exports, parsing its TypeScript files as they are needed."""
+    return LibraryExports(_SourceModules(snapshot), profile)
+
+
+class _SourceModules(Mapping[str, Module]):
+    """The snapshot's TypeScript files, parsed when they are first asked for."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._files = {
+            file.path: file
+            for file in snapshot.files
+            if file.kind in _TYPESCRIPT_KINDS and file.path.endswith(".ts")
+        }
+        self._parsed: dict[str, Module] = {}
+        self.problems: dict[str, Unreadable] = {}
+
+    def __getitem__(self, path: str) -> Module:
+        if path not in self._parsed:
+            self._parsed[path] = self._parse(self._files[path])
+        return self._parsed[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def _parse(self, file: SnapshotFile) -> Module:
+        text, problem = read_source(self._snapshot, file)
+        if file.size > _MAX_SOURCE_BYTES:
+            problem = Unreadable(file.path, 1, f"larger than {_MAX_SOURCE_BYTES} bytes")
+            text = ""
+        module = parse_module(text)
+        if nests_too_deeply(module):
+            problem = Unreadable(file.path, 1, "nested too deeply for a program")
+            module = parse_module("")
+        if problem is not None:
+            self.problems[file.path] = problem
+        return module
+
+
+def read_source(snapshot: Snapshot, file: SnapshotFile) -> tuple[str, Unreadable | None]:
+    """Return a file's text, and what is wrong with it as text, if anything."""
+    data = snapshot.path_of(file).read_bytes()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        text = data.decode(errors="replace")
+        return text, Unreadable(file.path, line, "not UTF-8: is it binary, or in another encoding?")
+    place = data.find(b"\0")
+    if place >= 0:
+        line = data.count(b"\n", 0, place) + 1
+        return text, Unreadable(file.path, line, "a NUL byte: is it binary?")
+    return text.removeprefix("\ufeff"), None
 
 
 class _Extractor:
-    def __init__(self, snapshot: Snapshot, profile: Profile) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        profile: Profile,
+        oracle: MemberOracle | None,
+        cache: ExtractionCache | None,
+    ) -> None:
         self.snapshot = snapshot
         self.profile = profile
-        self.library = read_library(snapshot, profile)
-        self.assembler = ModuleAssembler(self.library)
-        self.unreadable: list[Unreadable] = []
-        self.calls: list[LocatedCall] = []
+        self.oracle = oracle
+        self.cache = cache
+        self.modules = _SourceModules(snapshot)
+        self.library = LibraryExports(self.modules, profile)
+        self.extractor = FileExtractor(self.library)
+        self.files = sorted(
+            (file for file in snapshot.files if file.kind != "manifest"), key=lambda f: f.path
+        )
+        self.known_as = self._names_in_ids()
 
     def run(self) -> Extraction:
-        sources = [file for file in self.snapshot.files if file.kind != "manifest"]
-        code = [file for file in sources if file.path in self.library.modules]
-        units = [(file, unit) for file in code for unit in self._units(file)]
-        tested = set(_symbols([item.call for item in self.calls if item.source_kind == "test"]))
-        patterns = [p for f, u in units if (p := self._unit_pattern(f, u, tested)) is not None]
-        for file in sources:
-            if file.path not in self.library.modules:
-                patterns.extend(self._document_patterns(file, tested))
+        found: dict[str, FileExtraction] = {}
+        keys: Keys | None = None
+        if self.cache is not None:
+            asked = f"asked {self.cache.checker}" if self.oracle is not None else ""
+            keys = Keys(self.library, self.extractor.assembler, asked)
+            found = self._cached(self.cache, keys)
+        reused = len(found)
+        readings = [self._read(file) for file in self.files if file.path not in found]
+        answers = self._answers(readings)
+        for reading in readings:
+            extraction = self.extractor.extract(reading, answers, asked=self.oracle is not None)
+            found[reading.file.path] = extraction
+            if self.cache is not None and keys is not None:
+                key = keys.key(reading.file, reading.known_as)
+                self.cache.store(key, keys.traced(extraction))
+        removed = 0 if self.cache is None else self.cache.finish(found.keys())
+        return self._merged(found, Counts(reused, len(readings), removed))
+
+    def _cached(self, cache: ExtractionCache, keys: Keys) -> dict[str, FileExtraction]:
+        found: dict[str, FileExtraction] = {}
+        for file in self.files:
+            key = keys.key(file, self.known_as[file.path])
+            entry = cache.load(key)
+            if entry is not None and keys.holds(entry.trace):
+                cache.keep(key)
+                found[file.path] = entry
+        return found
+
+    def _names_in_ids(self) -> dict[str, str]:
+        """Return what each file is known by in ids: the same in every layout, and unique."""
+        entries = tuple(entry.rpartition("/")[0] + "/" for entry in self.library.entries.values())
+        names: dict[str, str] = {}
+        taken: set[str] = set()
+        # Two layouts may stand side by side: the one that the library's entry is in comes first.
+        for file in sorted(self.files, key=lambda f: (not f.path.startswith(entries), f.path)):
+            name = self.profile.layout_free_path(file.path)
+            names[file.path] = file.path if name in taken else name
+            taken.add(names[file.path])
+        return names
+
+    def _read(self, file: SnapshotFile) -> FileReading:
+        known_as = self.known_as[file.path]
+        if file.path in self.modules:
+            # Parsing is what finds the problem.
+            _ = self.modules[file.path]
+            problem = self.modules.problems.get(file.path)
+            if problem is None:
+                return self.extractor.read_code(file, known_as)
+        else:
+            text, problem = read_source(self.snapshot, file)
+            if problem is None:
+                return self.extractor.read_document(file, known_as, text)
+        return FileReading(file, known_as, unreadable=(problem,))
+
+    def _answers(self, readings: list[FileReading]) -> Mapping[str, Answers]:
+        """Ask the type checker about every member call that syntax leaves open, all at once."""
+        if self.oracle is None:
+            return {}
+        questions: dict[str, tuple[MemberQuestion, ...]] = {}
+        texts: dict[str, str] = {}
+        for reading in readings:
+            for path, module, found in reading.programs():
+                if found.questions:
+                    questions[path] = found.questions
+                    texts[path] = module.text
+        if not questions:
+            return {}
+        texts.update({path: self.modules[path].text for path in self.modules})
+        return self.oracle.resolve(texts, questions)
+
+    def _merged(self, found: Mapping[str, FileExtraction], counts: Counts) -> Extraction:
+        coverage = self._coverage(found)
+        rows = [
+            self._row(file, unit, coverage)
+            for file in self.files
+            for unit in found[file.path].units
+        ]
+        rows.sort(key=lambda row: row.id)
+        files = found.values()
         return Extraction(
-            patterns=tuple(sorted(patterns, key=lambda pattern: pattern.id)),
-            calls=tuple(sorted(self.calls, key=_place)),
-            unreadable=tuple(sorted(self.unreadable, key=lambda item: (item.file, item.line))),
-            files_read=len(sources),
-        )
-
-    def _units(self, file: SnapshotFile) -> list[Unit]:
-        kind = _source_kind(file)
-        module = self.library.modules[file.path]
-        line = syntax_error_line(module)
-        if line is not None:
-            self.unreadable.append(Unreadable(file.path, line, "TypeScript syntax error"))
-            return []
-        calls = resolve_calls(module, bind_names(module, file.path, self.library))
-        self.calls.extend(LocatedCall(file.path, kind, call) for call in calls)
-        return cut_units(module, file.path, kind, calls)
-
-    def _unit_pattern(self, file: SnapshotFile, unit: Unit, tested: set[str]) -> Pattern | None:
-        own = self.library.declared_in(unit.file).get(unit.container)
-        implements = self.library.symbol_of(own) if own is not None else None
-        symbols = _symbols(unit.calls)
-        pattern_type = classify(
-            [*symbols, *([implements.qualified] if implements else [])],
-            unit.container,
-            self.profile,
-        )
-        if pattern_type is None:
-            return None
-        implementation = self.assembler.assemble(unit)
-        covered = {implements.qualified} if implements else set(symbols)
-        return self._pattern(
-            file,
-            container=unit.container,
-            identity=[unit.kind, unit.ordinal],
-            pattern_type=pattern_type,
-            instruction=unit_instruction(unit, _packages(symbols)),
-            implementation=implementation,
-            # An assembled module opens with its imports, up to the first blank line.
-            imports=parse_module(implementation.partition("\n\n")[0]),
-            features=measure([unit.statement], symbols),
-            line_range=unit.line_range,
-            symbols=symbols,
-            tested=covered <= tested,
-        )
-
-    def _document_patterns(self, file: SnapshotFile, tested: set[str]) -> Iterator[Pattern]:
-        document = PurePosixPath(file.path).stem
-        seen: Counter[str] = Counter()
-        for block in self._blocks(file):
-            module = parse_module(block.text)
-            place = file.path if block.cell is None else f"{file.path}#cell={block.cell}"
-            line = syntax_error_line(module)
-            if line is not None:
-                reason = "code block with a TypeScript syntax error"
-                self.unreadable.append(Unreadable(place, block.first_line + line - 1, reason))
-                continue
-            self._record_block_calls(place, _source_kind(file), block, module)
-            completed = parse_module(complete_block(module, self.library))
-            found = resolve_calls(completed, bind_names(completed, place, self.library))
-            symbols = _symbols(found)
-            pattern_type = classify(symbols, "", self.profile)
-            if pattern_type is None:
-                continue
-            container = " > ".join(block.headings) or document
-            seen[container] += 1
-            first = block.first_line
-            yield self._pattern(
-                file,
-                container=container,
-                identity=["block" if block.cell is None else "cell", seen[container] - 1],
-                pattern_type=pattern_type,
-                instruction=block_instruction(block, document, _packages(symbols)),
-                implementation=completed.text,
-                imports=completed,
-                features=measure(
-                    [n for n in completed.root.named_children if n.type != "import_statement"],
-                    symbols,
-                ),
-                line_range=(first, first + block.text.rstrip("\n").count("\n")),
-                symbols=symbols,
-                tested=set(symbols) <= tested,
-            )
-
-    def _blocks(self, file: SnapshotFile) -> Sequence[CodeBlock]:
-        text = self.snapshot.read_text(file)
-        if file.kind != "notebook":
-            return markdown_blocks(text)
-        try:
-            return notebook_cells(text)
-        except ValueError as error:
-            self.unreadable.append(Unreadable(file.path, 1, f"not a readable notebook: {error}"))
-            return []
-
-    def _record_block_calls(
-        self, place: str, kind: SourceKind, block: CodeBlock, module: Module
-    ) -> None:
-        for call in resolve_calls(module, bind_names(module, place, self.library)):
-            margin = block.margins[call.line - 1] if block.margins else 0
-            line = call.line + block.first_line - 1
-            shifted = replace(call, line=line, column=call.column + margin)
-            self.calls.append(LocatedCall(place, kind, shifted))
-
-    def _pattern(  # noqa: PLR0913 - one keyword per field of the record
-        self,
-        file: SnapshotFile,
-        *,
-        container: str,
-        identity: list[str | int],
-        pattern_type: PatternType,
-        instruction: str,
-        implementation: str,
-        imports: Module,
-        features: Features,
-        line_range: tuple[int, int],
-        symbols: tuple[str, ...],
-        tested: bool,
-    ) -> Pattern:
-        return Pattern(
-            id=content_hash([file.path, container, *identity])[:16],
-            type=pattern_type,
-            instruction=instruction,
-            implementation=implementation,
-            complexity=features.complexity,
-            category=categorize(features),
-            metadata=PatternMetadata(
-                source_file=file.path,
-                line_range=line_range,
-                dependencies=_dependencies(imports),
-                test_coverage=tested,
+            patterns=tuple(row for row in rows if isinstance(row, Pattern)),
+            untyped=tuple(row for row in rows if not isinstance(row, Pattern)),
+            calls=tuple(sorted((c for f in files for c in f.calls), key=_place)),
+            unreadable=tuple(
+                sorted(
+                    (item for f in files for item in f.unreadable), key=lambda i: (i.file, i.line)
+                )
             ),
-            symbols=symbols,
-            commit=self.snapshot.commit,
-            blob=file.blob,
-            container=container,
-            source_kind=_source_kind(file),
+            left_out=tuple(
+                sorted((item for f in files for item in f.left_out), key=lambda i: (i.file, i.line))
+            ),
+            undecided=sum(f.undecided for f in files),
+            files_read=len(self.files),
+            counts=counts,
+            coverage=coverage,
         )
+
+    def _coverage(self, found: Mapping[str, FileExtraction]) -> Coverage:
+        reaches = {key: targets for f in found.values() for key, targets in f.reaches.items()}
+        tests = {
+            file.path: symbols_of([item.call for item in found[file.path].calls])
+            for file in self.files
+            if file.kind == "test"
+        }
+        return Coverage(self.library, reaches, tests)
+
+    def _row(
+        self, file: SnapshotFile, unit: UnitRow, coverage: Coverage
+    ) -> Pattern | UntypedPattern:
+        covered, tests = coverage.tests_of([unit.declares] if unit.declares else unit.symbols)
+        fields: dict[str, Any] = {
+            "id": unit.id,
+            "instruction": unit.instruction,
+            "implementation": unit.implementation,
+            "complexity": unit.complexity,
+            "category": unit.category,
+            "metadata": PatternMetadata(
+                source_file=file.path,
+                line_range=unit.line_range,
+                dependencies=unit.dependencies,
+                test_coverage=covered,
+                tests=tests,
+            ),
+            "symbols": unit.symbols,
+            "commit": self.snapshot.commit,
+            "blob": file.blob,
+            "container": unit.container,
+            "source_kind": unit.source_kind,
+        }
+        if not unit.types:
+            return UntypedPattern(**fields)
+        return Pattern(**fields, type=unit.types[0], types=unit.types)
 
 
 def _place(item: LocatedCall) -> tuple[str, int, int]:
     return item.file, item.call.line, item.call.column
-
-
-def _source_kind(file: SnapshotFile) -> SourceKind:
-    if file.kind == "manifest":
-        raise ValueError(f"{file.path} is a manifest, not a source")
-    return file.kind
-
-
-def _symbols(calls: Sequence[Call]) -> tuple[str, ...]:
-    """Return the qualified exported symbols of some calls; a static member counts as its class."""
-    return tuple(sorted({f"{call.package}:{call.symbol.split('.')[0]}" for call in calls}))
-
-
-def _packages(symbols: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted({symbol.split(":")[0] for symbol in symbols}))
-
-
-def _dependencies(module: Module) -> tuple[str, ...]:
-    found = (
-        string_value(statement.child_by_field_name("source"))
-        for statement in module.root.named_children
-        if statement.type == "import_statement"
-    )
-    return tuple(sorted({specifier for specifier in found if specifier}))

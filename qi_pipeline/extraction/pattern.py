@@ -38,7 +38,10 @@ class PatternMetadata(BaseModel):
     dependencies: tuple[str, ...]
     """Module specifiers that `implementation` imports, sorted."""
     test_coverage: bool
-    """Whether a test file of the snapshot reaches one of the symbols this unit declares."""
+    """Whether tests of the snapshot reach the symbol that the unit declares, or, when it declares
+    none of the library's, every symbol that it uses; calls are followed through the library."""
+    tests: tuple[str, ...] = ()
+    """Test files that reach one of those symbols, sorted."""
 
 
 class UntypedPattern(BaseModel):
@@ -47,7 +50,10 @@ class UntypedPattern(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
-    """16 hex digits of SHA-256 over (source path, enclosing symbol, kind, ordinal among equals)."""
+    """16 hex digits of SHA-256 over (source path, enclosing symbol, kind, ordinal among equals).
+
+    The path is the one below its layout root (see the profile), so that a file keeps its ids when
+    the repository is laid out anew."""
     instruction: str
     """What a developer would type to get this code."""
     implementation: str
@@ -57,7 +63,8 @@ class UntypedPattern(BaseModel):
     category: Category
     metadata: PatternMetadata
     symbols: tuple[str, ...]
-    """Exported library symbols the unit calls, as `package:name`, sorted."""
+    """Exported library symbols the unit calls, as `package:name`, sorted; a member counts as its
+    class."""
     commit: str
     """Commit of the snapshot (40 hex digits)."""
     blob: str
@@ -66,12 +73,15 @@ class UntypedPattern(BaseModel):
     """Name of the enclosing declaration, heading path or cell."""
     source_kind: SourceKind
 
-    def typed(self, pattern_type: PatternType) -> "Pattern":
-        """Return this unit as a pattern of the given type."""
-        return Pattern(**dict(self), type=pattern_type)
+    def typed(self, pattern_type: PatternType, types: tuple[PatternType, ...] = ()) -> "Pattern":
+        """Return this unit as a pattern of the given type; `types` are all that it shows."""
+        return Pattern(**dict(self), type=pattern_type, types=types or (pattern_type,))
 
 
 class Pattern(UntypedPattern):
     """One row of the `patterns` asset."""
 
     type: PatternType
+    """What the unit shows first of all."""
+    types: tuple[PatternType, ...] = ()
+    """Every type that the unit's symbols and name are evidence of, the weightiest first."""

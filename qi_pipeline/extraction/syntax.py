@@ -6,7 +6,7 @@ package needs. Meaning (imports, calls, units) does not belong here.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
@@ -14,7 +14,7 @@ from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 _LANGUAGE = Language(tree_sitter_typescript.language_typescript())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Module:
     """A parsed TypeScript text."""
 
@@ -22,7 +22,7 @@ class Module:
     source: bytes
     tree: Tree
 
-    @property
+    @cached_property
     def root(self) -> Node:
         """The `program` node."""
         return self.tree.root_node
@@ -33,9 +33,33 @@ def parse_module(text: str) -> Module:
 
     A byte order mark is dropped, as the compiler does; lone surrogates become `?`.
     """
-    source = text.removeprefix("\ufeff").encode(errors="replace")
-    text = source.decode()
+    text = text.removeprefix("\ufeff")
+    try:
+        source = text.encode()
+    except UnicodeEncodeError:
+        source = text.encode(errors="replace")
+        text = source.decode()
     return Module(text, source, Parser(_LANGUAGE).parse(source))
+
+
+_MAX_DEPTH = 250
+"""Levels of syntax beyond which a text is no program of a person: the deepest file of the real
+library has 40. It keeps the recursion over patterns and the walks up the tree short."""
+
+
+def nests_too_deeply(module: Module) -> bool:
+    """Tell whether the syntax tree is deeper than any program that people write.
+
+    A subtree of `_MAX_DEPTH // 2` levels holds as many nodes in a row, so looking at every so many
+    nodes finds one of them in any tree that is deeper than `_MAX_DEPTH`.
+    """
+    limit = _MAX_DEPTH // 2
+    cursor = module.tree.walk()
+    for index in range(0, module.root.descendant_count, limit):
+        cursor.goto_descendant(index)
+        if cursor.depth > limit:
+            return True
+    return False
 
 
 def syntax_error_line(module: Module) -> int | None:
@@ -43,16 +67,13 @@ def syntax_error_line(module: Module) -> int | None:
 
     `export type * from "x"`, which the grammar does not know, is not an error.
     """
-    if not module.root.has_error:
-        return None
-    return next(
-        (
-            node.start_point.row + 1
-            for node in walk(module.root)
-            if (node.is_error or node.is_missing) and not _is_type_star_export(node)
-        ),
-        None,
-    )
+    stack = [module.root]
+    while stack:
+        node = stack.pop()
+        if (node.is_error or node.is_missing) and not _is_type_star_export(node):
+            return node.start_point.row + 1
+        stack.extend(child for child in reversed(node.children) if child.has_error)
+    return None
 
 
 def _is_type_star_export(node: Node) -> bool:
@@ -93,8 +114,13 @@ def _compiled(query: str) -> Query:
 
 def captures(query: str, node: Node) -> dict[str, list[Node]]:
     """Run a tree-sitter query below `node`; return its captures by name, in source order."""
-    found = QueryCursor(_compiled(query)).captures(node)
+    found = unordered_captures(query, node)
     return {name: sorted(nodes, key=lambda n: n.start_byte) for name, nodes in found.items()}
+
+
+def unordered_captures(query: str, node: Node) -> dict[str, list[Node]]:
+    """Run a tree-sitter query below `node`; return its captures by name, in no order."""
+    return QueryCursor(_compiled(query)).captures(node)
 
 
 def position(module: Module, node: Node) -> tuple[int, int]:
@@ -106,6 +132,13 @@ def position(module: Module, node: Node) -> tuple[int, int]:
     line_start = node.start_byte - node.start_point.column
     prefix = module.source[line_start : node.start_byte].decode(errors="replace")
     return row + 1, len(prefix.encode("utf-16-le")) // 2 + 1
+
+
+def position_of_byte(module: Module, byte: int) -> tuple[int, int]:
+    """Return the place of a byte offset as `position` does."""
+    line_start = module.source.rfind(b"\n", 0, byte) + 1
+    prefix = module.source[line_start:byte].decode(errors="replace")
+    return module.source.count(b"\n", 0, byte) + 1, len(prefix.encode("utf-16-le")) // 2 + 1
 
 
 def string_value(node: Node | None) -> str | None:

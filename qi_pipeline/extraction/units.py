@@ -1,10 +1,12 @@
 """Cut files into units: complete things a person would want to write.
 
 A unit is a top-level function, class or value, a test case with the setup around it, a Markdown
-block or a notebook cell, provided it calls the library. Flows in: parsed files. Flows out: `Unit`s.
-Making a unit a complete module belongs to `assembly`.
+block or a notebook cell, provided it calls the library. A method is no unit of its own: without its
+class it is not complete. Flows in: parsed files. Flows out: `Unit`s. Making a unit a complete
+module belongs to `assembly`.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,23 +51,30 @@ _GROUP_CALLS = frozenset({"describe", "suite"})
 def cut_units(
     module: Module, file: str, source_kind: SourceKind, calls: Sequence[Call]
 ) -> list[Unit]:
-    """Return the units of one file that hold at least one of its library `calls`, in order."""
-    found = [
-        replace(unit, calls=within)
-        for unit in _candidates(module.root, file, source_kind)
-        if (within := tuple(c for c in calls if _contains(unit.statement, c.byte)))
-    ]
+    """Return the units of one file that hold one of its library `calls` (in source order)."""
+    places = [call.byte for call in calls]
     seen: Counter[tuple[str, str]] = Counter()
-    numbered: list[Unit] = []
-    for unit in found:
+    found: list[Unit] = []
+    for unit in _candidates(module.root, file, source_kind) if calls else ():
+        first = bisect_left(places, unit.statement.start_byte)
+        last = bisect_left(places, unit.statement.end_byte)
+        if first == last:
+            continue
         key = (unit.container, unit.kind)
-        numbered.append(replace(unit, ordinal=seen[key]))
+        found.append(replace(unit, calls=tuple(calls[first:last]), ordinal=seen[key]))
         seen[key] += 1
-    return numbered
+    return found
 
 
-def _contains(node: Node, byte: int) -> bool:
-    return node.start_byte <= byte < node.end_byte
+def every_unit(module: Module, file: str, source_kind: SourceKind) -> list[Unit]:
+    """Return all units of one file, those without any use of the library included."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found: list[Unit] = []
+    for unit in _candidates(module.root, file, source_kind):
+        key = (unit.container, unit.kind)
+        found.append(replace(unit, ordinal=seen[key]))
+        seen[key] += 1
+    return found
 
 
 def _candidates(root: Node, file: str, source_kind: SourceKind) -> Iterator[Unit]:

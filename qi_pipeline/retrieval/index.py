@@ -22,7 +22,12 @@ from urllib.parse import urlsplit
 from qi_pipeline.artefacts import content_hash
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.pattern import Category, Pattern, PatternType
-from qi_pipeline.recognition.embeddings import EMBEDDING_MODEL_ID, embed_texts
+from qi_pipeline.recognition.cache import EmbeddingCache
+from qi_pipeline.recognition.embeddings import (
+    EMBEDDING_MODEL_ID,
+    embed_texts,
+    search_document,
+)
 from qi_pipeline.validation.verdict import ValidatedPattern
 
 COLLECTION: Final = "qi_patterns"
@@ -79,10 +84,14 @@ class _Row:
 
 
 class PatternIndex:
-    """The index in a folder, or on a Chroma server when `location` is an http(s) URL."""
+    """The index in a folder, or on a Chroma server when `location` is an http(s) URL.
 
-    def __init__(self, location: Path | str) -> None:
+    A build takes from `cache` the vectors it holds, and adds the others.
+    """
+
+    def __init__(self, location: Path | str, cache: EmbeddingCache | None = None) -> None:
         self._location = location
+        self._cache = cache
 
     def build(self, rows: Iterable[ValidatedPattern]) -> IndexSummary:
         """Make the collection hold exactly the kept rows; only what changed is embedded.
@@ -102,7 +111,8 @@ class PatternIndex:
                 "of validated_patterns"
             )
         with _open_client(self._location) as client:
-            return _bring_up_to_date(_create_collection(client, self._location), wanted)
+            collection = _create_collection(client, self._location)
+            return _bring_up_to_date(collection, wanted, self._cache)
 
     def search(
         self,
@@ -154,9 +164,11 @@ class PatternIndex:
         )
 
 
-def build_index(rows: Iterable[ValidatedPattern], location: Path | str) -> IndexSummary:
+def build_index(
+    rows: Iterable[ValidatedPattern], location: Path | str, cache: EmbeddingCache | None = None
+) -> IndexSummary:
     """Bring the index at `location` (a folder or URL) up to date; see `PatternIndex.build`."""
-    return PatternIndex(location).build(rows)
+    return PatternIndex(location, cache).build(rows)
 
 
 def _row_of(pattern: Pattern) -> _Row:
@@ -169,7 +181,7 @@ def _row_of(pattern: Pattern) -> _Row:
         "symbols": " ".join(pattern.symbols),
         "instruction": pattern.instruction,
     }
-    document = f"{pattern.instruction}\n\n{pattern.implementation}"
+    document = search_document(pattern.instruction, pattern.implementation)
     return _Row(
         pattern.id,
         document,
@@ -198,7 +210,9 @@ def _version_of(rows: Mapping[str, _Row]) -> str:
     )
 
 
-def _bring_up_to_date(collection: Any, wanted: Mapping[str, _Row]) -> IndexSummary:
+def _bring_up_to_date(
+    collection: Any, wanted: Mapping[str, _Row], cache: EmbeddingCache | None
+) -> IndexSummary:
     stored = _stored_hashes(collection)
     added = [row for name, row in wanted.items() if name not in stored]
     updated = [
@@ -209,15 +223,20 @@ def _bring_up_to_date(collection: Any, wanted: Mapping[str, _Row]) -> IndexSumma
     removed = sorted(stored.keys() - wanted.keys())
     version = _version_of(wanted)
     if added or updated or removed or collection.metadata.get(_VERSION) != version:
-        _write(collection, [*added, *updated], removed)
+        _write(collection, [*added, *updated], removed, cache)
         _check_written(collection, wanted)
         collection.modify(metadata={_MODEL: EMBEDDING_MODEL_ID, _VERSION: version})
     return IndexSummary(len(wanted), len(added), len(updated), len(removed), version)
 
 
-def _write(collection: Any, changed: Sequence[_Row], removed: Sequence[str]) -> None:
+def _write(
+    collection: Any,
+    changed: Sequence[_Row],
+    removed: Sequence[str],
+    cache: EmbeddingCache | None,
+) -> None:
     # Embedding is the slow part, so it comes before the version is taken away.
-    vectors = embed_texts([row.document for row in changed])
+    vectors = embed_texts([row.document for row in changed], cache=cache)
     collection.modify(metadata={_MODEL: EMBEDDING_MODEL_ID, _VERSION: ""})
     for start in range(0, len(changed), _BATCH):
         batch = changed[start : start + _BATCH]

@@ -1,1 +1,1 @@
-"""Running TypeScript that nobody trusts."""
+"""Running TypeScript that nobody trusts: a module, or a suite over changed sources."""

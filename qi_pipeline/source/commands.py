@@ -9,8 +9,12 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from qi_pipeline.errors import QiPipelineError
 
@@ -81,22 +85,7 @@ def run_git(
     its parents are never searched for a repository. Raises GitError when git fails or runs longer
     than `seconds`, and QiPipelineError when there is no git.
     """
-    settings = [part for item in _CONFIG for part in ("-c", item)]
-    try:
-        process = subprocess.Popen(
-            ["git", *settings, *arguments],
-            cwd=directory,
-            env=_environment(directory, transports),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # Without a terminal ssh cannot ask for a password and wait for ever.
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        if not directory.is_dir():
-            raise QiPipelineError(f"no directory {directory}") from error
-        raise QiPipelineError("git is not installed; install it (2.30 or newer)") from error
+    process = _start(arguments, directory, transports, subprocess.PIPE)
     try:
         output, errors = process.communicate(stdin, timeout=seconds)
     except BaseException as error:
@@ -106,9 +95,90 @@ def run_git(
             raise GitError(f"git {arguments[0]}: {line}", line) from error
         raise
     if process.returncode != 0:
-        line = _last_line(errors) or f"status {process.returncode}"
-        raise GitError(f"git {arguments[0]} in {directory}: {_with_mend(line)}", line)
+        raise _failure(arguments[0], directory, errors, process.returncode)
     return output
+
+
+@contextmanager
+def git_session(arguments: Sequence[str], *, directory: Path) -> Iterator["GitSession"]:
+    """Run `git <arguments>` for as long as the block lasts; for `cat-file --batch` and its kind.
+
+    The process reads this machine only, as `run_git` does by default, and is gone when the block
+    ends, however it ends.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = _start(arguments, directory, NO_TRANSPORT, errors)
+        try:
+            yield GitSession(arguments[0], directory, process, errors)
+        finally:
+            # Without a transport git has no children.
+            process.kill()
+            process.communicate()
+
+
+@dataclass(frozen=True)
+class GitSession:
+    """A running git that answers one line of input after the other."""
+
+    command: str
+    directory: Path
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+    def send(self, line: bytes) -> None:
+        """Write one line of input; raises GitError when git has ended."""
+        stream = self.process.stdin
+        try:
+            if stream is not None:
+                stream.write(line + b"\n")
+                stream.flush()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def read_line(self) -> bytes:
+        """Return the next line of output without its end; raises GitError when git has ended."""
+        line = self.process.stdout.readline() if self.process.stdout is not None else b""
+        if not line.endswith(b"\n"):
+            raise self._ended()
+        return line[:-1]
+
+    def read_bytes(self, size: int) -> bytes:
+        """Return the next `size` bytes of output; raises GitError when git has ended."""
+        data = self.process.stdout.read(size) if self.process.stdout is not None else b""
+        if len(data) < size:
+            raise self._ended()
+        return data
+
+    def _ended(self) -> GitError:
+        status = self.process.wait(LOCAL_SECONDS)
+        self.errors.seek(0)
+        return _failure(self.command, self.directory, self.errors.read(), status)
+
+
+def _start(
+    arguments: Sequence[str], directory: Path, transports: str, errors: int | IO[bytes]
+) -> subprocess.Popen[bytes]:
+    settings = [part for item in _CONFIG for part in ("-c", item)]
+    try:
+        return subprocess.Popen(
+            ["git", *settings, *arguments],
+            cwd=directory,
+            env=_environment(directory, transports),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            # Without a terminal ssh cannot ask for a password and wait for ever.
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if not directory.is_dir():
+            raise QiPipelineError(f"no directory {directory}") from error
+        raise QiPipelineError("git is not installed; install it (2.30 or newer)") from error
+
+
+def _failure(command: str, directory: Path, errors: bytes, status: int) -> GitError:
+    line = _last_line(errors) or f"status {status}"
+    return GitError(f"git {command} in {directory}: {_with_mend(line)}", line)
 
 
 def _with_mend(line: str) -> str:

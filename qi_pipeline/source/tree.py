@@ -52,7 +52,7 @@ def read_tree(repository: Path, commit: str, profile: Profile) -> RelevantTree:
     files: list[SnapshotFile] = []
     skipped: list[SkippedFile] = []
     for entry in _entries(run_git(["ls-tree", "-r", "-l", "-z", commit], directory=repository)):
-        kept = _classify(entry, profile)
+        kept = classify_entry(entry, profile)
         if isinstance(kept, SnapshotFile):
             files.append(kept)
         elif kept is not None:
@@ -66,7 +66,9 @@ def read_tree(repository: Path, commit: str, profile: Profile) -> RelevantTree:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class TreeEntry:
+    """One entry of a commit's tree, as git lists it."""
+
     mode: bytes
     blob: str
     size: int | None
@@ -74,15 +76,19 @@ class _Entry:
     path: bytes
 
 
-def _entries(listing: bytes) -> Iterator[_Entry]:
+def _entries(listing: bytes) -> Iterator[TreeEntry]:
     for record in listing.split(b"\0"):
         if record:
             facts, path = record.split(b"\t", 1)
             mode, _, blob, size = facts.split()
-            yield _Entry(mode, blob.decode(), int(size) if size.isdigit() else None, path)
+            yield TreeEntry(mode, blob.decode(), int(size) if size.isdigit() else None, path)
 
 
-def _classify(entry: _Entry, profile: Profile) -> SnapshotFile | SkippedFile | None:
+def classify_entry(entry: TreeEntry, profile: Profile) -> SnapshotFile | SkippedFile | None:
+    """Return what becomes of an entry: kept, skipped with its reason, or None: not relevant.
+
+    Raises QiPipelineError when a relevant entry's content is missing here.
+    """
     path = entry.path.decode("utf-8", "backslashreplace")
     if entry.mode in _SKIPPED_MODES:
         return SkippedFile(path=path, reason=_SKIPPED_MODES[entry.mode])
@@ -100,7 +106,7 @@ def _classify(entry: _Entry, profile: Profile) -> SnapshotFile | SkippedFile | N
     return SnapshotFile(path=path, blob=entry.blob, kind=kind, size=entry.size)
 
 
-def _refusal(entry: _Entry) -> SkipReason | None:
+def _refusal(entry: TreeEntry) -> SkipReason | None:
     try:
         entry.path.decode("utf-8")
     except UnicodeDecodeError:

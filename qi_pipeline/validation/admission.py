@@ -13,10 +13,10 @@ from tree_sitter import Node
 from qi_pipeline.validation.syntax import (
     TRIVIA,
     ParsedModule,
-    arguments_of,
-    callee_of,
+    called_text,
     parse_module,
     span_of,
+    specifiers_of,
     string_value,
 )
 from qi_pipeline.validation.verdict import Diagnostic
@@ -138,31 +138,14 @@ def _lies_within(module: ParsedModule, offset: int, types: frozenset[str]) -> bo
 
 
 def _imports(module: ParsedModule) -> Iterator[tuple[int, str]]:
-    for node, specifier in _specifiers(module):
+    for node, specifier in specifiers_of(module):
         value = string_value(module, specifier)
         if value is None:
             continue
         offset = span_of(specifier)[0]
-        if value.startswith((".", "/", "file:")):
+        if value.startswith((".", "/", "file:")) or ".." in value.split("/"):
             yield offset, _RELATIVE_MESSAGE.format(value)
         elif value.endswith(("/globals", "/global")):
             yield offset, _GLOBALS_MESSAGE.format(value)
-        elif node.type == "call_expression" and _called_name(module, node) == "require":
+        elif node.type == "call_expression" and called_text(module, node) == "require":
             yield span_of(node)[0], _REQUIRE_MESSAGE
-
-
-def _specifiers(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
-    """Yield each node that imports a module, with the expression that names the module."""
-    for node in module.of_type("import_statement", "export_statement", "import_require_clause"):
-        source = node.child_by_field_name("source")
-        if source is not None:
-            yield node, source
-    for node in module.of_type("call_expression"):
-        arguments = arguments_of(node)
-        if arguments and _called_name(module, node) in {"import", "require"}:
-            yield node, arguments[0]
-
-
-def _called_name(module: ParsedModule, call: Node) -> str | None:
-    callee = callee_of(call)
-    return None if callee is None else module.text_of(callee)

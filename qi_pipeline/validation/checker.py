@@ -6,11 +6,12 @@ compiled together in one program for speed and cannot see or change each other; 
 What becomes of a verdict belongs to its users.
 """
 
+import json
 import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +21,17 @@ from typing import Any, Self
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.validation.admission import OWN_CODE, admit
+from qi_pipeline.validation.augmentation import (
+    adds_globals,
+    foreign_imports,
+    is_installed,
+)
+from qi_pipeline.validation.blame import library_callee
 from qi_pipeline.validation.compiler import Compiler, CompilerFailedError
 from qi_pipeline.validation.judging import judge
 from qi_pipeline.validation.project import PROBE, configuration, library_probe
 from qi_pipeline.validation.questions import Questions
-from qi_pipeline.validation.references import LibraryFacts
+from qi_pipeline.validation.references import LibraryFacts, References
 from qi_pipeline.validation.syntax import ParsedModule
 from qi_pipeline.validation.verdict import Diagnostic, Verdict
 from qi_pipeline.validation.workspace import LibraryWorkspace
@@ -35,14 +42,23 @@ _START_TIMEOUT_S = 120.0
 _BATCH_TIMEOUT_S = 20.0
 _MODULE_TIMEOUT_S = 0.2
 """Added for each module of a batch: fifty times what one takes on an idle core."""
+_IDLE = "export {};\n"
+"""A module that is in nobody's way."""
+
 
 @dataclass(frozen=True)
-class _Placed:
-    """An admitted module and the file it is compiled as."""
+class _Admitted:
+    """A module that may be compiled."""
 
     text: str
     """As it was given; `module.text` lacks a byte order mark."""
     module: ParsedModule
+
+
+@dataclass(frozen=True)
+class _Placed(_Admitted):
+    """An admitted module and the file it is compiled as."""
+
     file: Path
 
 
@@ -65,7 +81,10 @@ class Checker:
         self._lock = threading.Lock()
         self._facts: LibraryFacts | None = None
         self._snapshot = 0
-        self._stale: list[str] = []
+        self._slot = self._directory / "modules" / "single" / f"{secrets.token_hex(8)}.ts"
+        self._left: list[tuple[str, str]] = []
+        self._own_files: frozenset[str] = frozenset()
+        self._augmenting: dict[str, bool] = {}
 
     def __enter__(self) -> Self:
         """Write the project and start the compiler."""
@@ -81,6 +100,16 @@ class Checker:
         """End the compiler and remove the project."""
         self._compiler.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def library(self) -> LibraryWorkspace:
+        """The library that modules are judged against."""
+        return self._library
+
+    @property
+    def profile(self) -> Profile:
+        """What is known of that library."""
+        return self._profile
 
     @property
     def compiler_pid(self) -> int | None:
@@ -99,46 +128,72 @@ class Checker:
         """
         # Equal texts have equal verdicts; each is compiled once.
         distinct = list(dict.fromkeys(modules.values()))
-        verdicts: dict[str, Verdict] = {}
         with self._lock:
-            for start in range(0, len(distinct), _BATCH):
-                verdicts.update(self._check_batch(distinct[start : start + _BATCH]))
+            verdicts, admitted = _admit_all(distinct)
+            for group in self._compatible(admitted):
+                for start in range(0, len(group), _BATCH):
+                    verdicts.update(self._check_batch(group[start : start + _BATCH]))
         return {name: verdicts[text] for name, text in modules.items()}
 
-    def _check_batch(self, texts: Sequence[str]) -> dict[str, Verdict]:
-        """Check `texts`, restarting a failed compiler once and then isolating what fells it."""
+    def _check_batch(self, admitted: Sequence[_Admitted]) -> dict[str, Verdict]:
+        """Check a batch, restarting a failed compiler once and then isolating what fells it."""
         try:
-            return self._check_together(texts)
+            return self._compile(admitted)
         except CompilerFailedError:
             self._close()
         try:
-            return self._check_together(texts)
+            return self._compile(admitted)
         except CompilerFailedError as error:
             self._close()
-            if len(texts) == 1:
-                return {texts[0]: _failing(f"the compiler cannot judge this module: {error}")}
-        middle = len(texts) // 2
-        return self._check_batch(texts[:middle]) | self._check_batch(texts[middle:])
+            if len(admitted) == 1:
+                failing = _failing(f"the compiler cannot judge this module: {error}")
+                return {admitted[0].text: failing}
+        middle = len(admitted) // 2
+        return self._check_batch(admitted[:middle]) | self._check_batch(admitted[middle:])
 
-    def _check_together(self, texts: Sequence[str]) -> dict[str, Verdict]:
-        verdicts: dict[str, Verdict] = {}
-        placed: list[_Placed] = []
-        # An unguessable name: a module must not be able to import itself or its neighbours.
-        nonce = secrets.token_hex(8)
-        for number, text in enumerate(texts):
-            # The compiler skips a byte order mark; offsets must count from the same character.
-            module, diagnostics = admit(text.removeprefix("\ufeff"))
-            if module is None:
-                verdicts[text] = _verdict(diagnostics)
-            else:
-                file = self._directory / "modules" / str(number) / f"{nonce}.ts"
-                placed.append(_Placed(text, module, file))
-        if placed:
-            verdicts.update(self._compile(placed))
-        return verdicts
+    def _compatible(self, admitted: Sequence[_Admitted]) -> list[list[_Admitted]]:
+        """Group the modules that see the same globals, whoever stands beside them.
 
-    def _compile(self, placed: Sequence[_Placed]) -> dict[str, Verdict]:
+        Those that import the most come first: what was read to learn that is still in memory.
+        """
+        groups: dict[frozenset[str], list[_Admitted]] = {}
+        for item in admitted:
+            imports = foreign_imports(item.module, self._profile)
+            augmenting = frozenset(name for name in sorted(imports) if self._augments(name))
+            groups.setdefault(augmenting, []).append(item)
+        return [groups[imports] for imports in sorted(groups, key=len, reverse=True)]
+
+    def _augments(self, specifier: str) -> bool:
+        """Tell whether importing `specifier` changes the globals; asked once of the compiler."""
+        if specifier not in self._augmenting:
+            is_there = is_installed(specifier, self._library.node_modules)
+            self._augmenting[specifier] = is_there and self._reads_globals(specifier)
+        return self._augmenting[specifier]
+
+    def _reads_globals(self, specifier: str) -> bool:
+        """Tell whether the compiler reads files that change the globals to import `specifier`.
+
+        A package that the compiler cannot survive is taken for one.
+        """
+        file = self._directory / "modules" / "import" / f"{secrets.token_hex(8)}.ts"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Opened without the import, so that what the library reads itself is known.
+            self._opened()
+            file.write_text(f"import {json.dumps(specifier)};\n", encoding="utf-8")
+            changes = self._changes([file])
+            questions = self._next_snapshot({"fileChanges": changes}, _BATCH_TIMEOUT_S)
+            read = questions.source_files() - self._own_files - {file.as_posix()}
+        except CompilerFailedError:
+            self._close()
+            return True
+        finally:
+            self._empty(file)
+        return adds_globals(read)
+
+    def _compile(self, admitted: Sequence[_Admitted]) -> dict[str, Verdict]:
         facts = self._opened()
+        placed = self._places_of(admitted)
         try:
             for item in placed:
                 # A folder for each, so that nothing relative reaches another; kept for the next.
@@ -147,13 +202,45 @@ class Checker:
             return self._judge(facts, placed)
         finally:
             for item in placed:
-                item.file.unlink(missing_ok=True)
-            self._stale = [item.file.as_posix() for item in placed]
+                self._empty(item.file)
+
+    def _places_of(self, admitted: Sequence[_Admitted]) -> list[_Placed]:
+        """Give each module a file with an unguessable name, so that none can be imported.
+
+        One alone takes the file that is always there: the compiler takes a changed file in much
+        faster than a new one.
+        """
+        if len(admitted) == 1:
+            return [_Placed(admitted[0].text, admitted[0].module, self._slot)]
+        nonce = secrets.token_hex(8)
+        return [
+            _Placed(item.text, item.module, self._directory / "modules" / str(n) / f"{nonce}.ts")
+            for n, item in enumerate(admitted)
+        ]
+
+    def _empty(self, file: Path) -> None:
+        """Take a module out of the program; the compiler hears of it with the next change."""
+        if file == self._slot:
+            file.write_text(_IDLE, encoding="utf-8")
+            self._left.append(("changed", file.as_posix()))
+        else:
+            file.unlink(missing_ok=True)
+            self._left.append(("deleted", file.as_posix()))
+
+    def _changes(self, placed: Iterable[Path]) -> dict[str, list[str]]:
+        """Return what the compiler must hear of: the files now placed, and those left before."""
+        changes: dict[str, list[str]] = {"created": [], "changed": [], "deleted": []}
+        for kind, name in self._left:
+            changes[kind].append(name)
+        self._left = []
+        for file in placed:
+            changes["changed" if file == self._slot else "created"].append(file.as_posix())
+        return changes
 
     def _judge(self, facts: LibraryFacts, placed: Sequence[_Placed]) -> dict[str, Verdict]:
         timeout_s = _BATCH_TIMEOUT_S + _MODULE_TIMEOUT_S * len(placed)
         created = [item.file.as_posix() for item in placed]
-        changes = {"created": created, "deleted": self._stale}
+        changes = self._changes(item.file for item in placed)
         questions = self._next_snapshot({"fileChanges": changes}, timeout_s)
         syntactic = questions.diagnostics("getSyntacticDiagnostics", created)
         verdicts: dict[str, Verdict] = {}
@@ -163,7 +250,7 @@ class Checker:
                 verdicts[item.text] = _verdict(self._diagnostics(item, found))
             else:
                 sound.append(item)
-        if verdicts:
+        if verdicts and sound:
             # The compiler recovers from a syntax error and binds what it recovered, global
             # augmentations included; such a file must not stand beside the others.
             questions = self._without(questions, placed, sound)
@@ -191,7 +278,7 @@ class Checker:
         return {
             item.text: Verdict(
                 compiles=not found,
-                diagnostics=self._diagnostics(item, found),
+                diagnostics=self._diagnostics(item, found, judged[file].references),
                 rules=judged[file].violations(),
                 symbols=judged[file].references.used_symbols(),
             )
@@ -199,16 +286,27 @@ class Checker:
         }
 
     def _diagnostics(
-        self, item: _Placed, found: Sequence[dict[str, Any]]
+        self,
+        item: _Placed,
+        found: Sequence[dict[str, Any]],
+        references: References | None = None,
     ) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics; those on calls of the library name what is called."""
         diagnostics = []
         for entry in found:
             line, column = item.module.position(entry["pos"])
             message = self._portable("\n".join(_message_lines(entry)), item.file)
+            callee = library_callee(references, entry["pos"], self._roots) if references else None
             diagnostics.append(
-                Diagnostic(code=entry["code"], line=line, column=column, message=message)
+                Diagnostic(
+                    code=entry["code"], line=line, column=column, message=message, callee=callee
+                )
             )
         return tuple(sorted(diagnostics, key=lambda one: (one.line, one.column, one.code)))
+
+    @cached_property
+    def _roots(self) -> frozenset[Path]:
+        return frozenset({self._library.root, self._library.root.resolve()})
 
     def _portable(self, message: str, file: Path) -> str:
         """Return `message` without this run's folders, so that equal modules read equally."""
@@ -237,6 +335,8 @@ class Checker:
         (self._directory / "tsconfig.json").write_text(text, encoding="utf-8")
         text, _ = library_probe(self._profile, self._library.entries)
         (self._directory / PROBE).write_text(text, encoding="utf-8")
+        self._slot.parent.mkdir(parents=True)
+        self._slot.write_text(_IDLE, encoding="utf-8")
 
     def _opened(self) -> LibraryFacts:
         """Return what is known of the library, starting the compiler when none runs."""
@@ -248,6 +348,7 @@ class Checker:
                 _, offsets = library_probe(self._profile, self._library.entries)
                 probe = (self._directory / PROBE).as_posix()
                 self._facts = questions.library_facts(probe, offsets, self._profile)
+                self._own_files = questions.source_files()
             except CompilerFailedError as error:
                 self._close()
                 raise QiPipelineError(
@@ -258,7 +359,7 @@ class Checker:
 
     def _close(self) -> None:
         self._compiler.stop()
-        self._facts, self._snapshot, self._stale = None, 0, []
+        self._facts, self._snapshot, self._left = None, 0, []
 
     def _next_snapshot(self, parameters: dict[str, Any], timeout_s: float) -> Questions:
         """Move the compiler to the state that `parameters` describe and forget the last one."""
@@ -267,6 +368,20 @@ class Checker:
             self._compiler.ask([("release", {"snapshot": self._snapshot})], timeout_s)
         self._snapshot = state["snapshot"]
         return Questions(self._compiler, self._snapshot, state["projects"][0]["id"], timeout_s)
+
+
+def _admit_all(texts: Iterable[str]) -> tuple[dict[str, Verdict], list[_Admitted]]:
+    """Return the verdicts on those texts that may not be compiled, and the others."""
+    barred: dict[str, Verdict] = {}
+    admitted: list[_Admitted] = []
+    for text in texts:
+        # The compiler skips a byte order mark; offsets must count from the same character.
+        module, diagnostics = admit(text.removeprefix("\ufeff"))
+        if module is None:
+            barred[text] = _verdict(diagnostics)
+        else:
+            admitted.append(_Admitted(text, module))
+    return barred, admitted
 
 
 def _message_lines(entry: dict[str, Any]) -> list[str]:

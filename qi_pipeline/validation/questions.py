@@ -1,11 +1,12 @@
 """What is asked of the compiler about one state of the program, many files at a time.
 
-Flows in: files, offsets and spans. Flows out: diagnostics, declaration handles and which
-expressions are a Result. Every method sends all its requests before it waits for an answer.
-Which questions are worth asking belongs to `rules` and `references`.
+Flows in: files, offsets and spans. Flows out: diagnostics, declaration handles and types, as the
+API gives them. Every method sends all its requests before it waits for an answer. Which questions
+are worth asking belongs to `evidence` and `references`; what a type's properties say, to
+`expression_types`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +34,18 @@ class Questions:
 
     def diagnostics(self, method: str, files: Iterable[str]) -> list[list[dict[str, Any]]]:
         """Return the errors of each file; `method` is the API's, warnings are left out."""
-        answers = self._ask((method, {"file": file}) for file in files)
+        answers = self.ask((method, {"file": file}) for file in files)
         return [[item for item in answer or [] if item["category"] == 1] for answer in answers]
+
+    def source_files(self) -> frozenset[str]:
+        """Return the path of every file of the program."""
+        (names,) = self.ask([("getSourceFileNames", {})])
+        return frozenset(names)
 
     def symbols(self, offsets: Mapping[str, Iterable[int]]) -> dict[str, dict[int, Handles]]:
         """Return, for each file, offset to the declaration handles of the symbol there."""
         wanted = {file: sorted(set(found)) for file, found in offsets.items()}
-        answers = self._ask(
+        answers = self.ask(
             ("getSymbolsAtPositions", {"file": file, "positions": positions})
             for file, positions in wanted.items()
         )
@@ -60,7 +66,7 @@ class Questions:
         class or interface that declares it; offsets of anything else are absent.
         """
         wanted = {file: sorted(set(found)) for file, found in offsets.items()}
-        answers = self._ask(
+        answers = self.ask(
             ("getSymbolsAtPositions", {"file": file, "positions": positions})
             for file, positions in wanted.items()
         )
@@ -82,7 +88,7 @@ class Questions:
     ) -> dict[int, tuple[dict[str, Any], str]]:
         """Return parent id to (parent symbol, `package:name`) of those whose parent is exported."""
         child_of = {symbol["parent"]: symbol["id"] for symbol in symbols if symbol.get("parent")}
-        answers = self._ask(
+        answers = self.ask(
             ("getParentOfSymbol", {"objectId": child}) for child in child_of.values()
         )
         owners = {}
@@ -98,7 +104,7 @@ class Questions:
         return owners
 
     def _static_members(self, owners: Mapping[int, tuple[dict[str, Any], str]]) -> Handles:
-        answers = self._ask(
+        answers = self.ask(
             ("getExportsOfSymbol", {"objectId": symbol["id"]}) for symbol, _ in owners.values()
         )
         return frozenset(
@@ -108,25 +114,43 @@ class Questions:
             for handle in symbol.get("declarations") or ()
         )
 
-    def result_spans(
-        self,
-        spans: Mapping[str, Iterable[Span]],
-        texts: Mapping[str, bytes],
-        member: str,
-        members: Handles,
-    ) -> dict[str, frozenset[Span]]:
-        """Return those spans whose expression's type has the Result types' `member`.
+    def meanings(self, offsets: Mapping[str, Iterable[int]]) -> dict[str, dict[int, Handles]]:
+        """Return what `symbols` returns, of what an import stands for in the end."""
+        wanted = {file: sorted(set(found)) for file, found in offsets.items()}
+        answers = self.ask(
+            ("getSymbolsAtPositions", {"file": file, "positions": positions})
+            for file, positions in wanted.items()
+        )
+        found = [
+            (file, offset, symbol)
+            for (file, positions), answer in zip(wanted.items(), answers, strict=True)
+            for offset, symbol in zip(positions, answer or [], strict=True)
+            if symbol
+        ]
+        meant = self._aliased(symbol for _, _, symbol in found)
+        meanings: dict[str, dict[int, Handles]] = {file: {} for file in wanted}
+        for (file, offset, _), symbol in zip(found, meant, strict=True):
+            meanings[file][offset] = frozenset((symbol or {}).get("declarations") or ())
+        return meanings
 
-        `texts` are the files in UTF-16; `members` are the handles a Result's members have.
+    def types(
+        self, spans: Mapping[str, Iterable[Span]], texts: Mapping[str, bytes]
+    ) -> dict[str, dict[Span, dict[str, Any]]]:
+        """Return the API's answer on the type of each expression, by file and span.
+
+        `texts` are the files in UTF-16. Spans that no node of the compiler's tree covers are left
+        out.
         """
         wanted = {file: list(dict.fromkeys(found)) for file, found in spans.items()}
         wanted = {file: found for file, found in wanted.items() if found}
         located = self._locations(wanted, texts)
-        types = self._types(located)
-        found = self._types_with_member(types, member, members)
+        answers = self.ask(
+            ("getTypeAtLocations", {"locations": list(handles.values())})
+            for handles in located.values()
+        )
         return {
-            file: frozenset(span for span, kind in by_span.items() if kind in found)
-            for file, by_span in types.items()
+            file: {span: kind for span, kind in zip(handles, answer or [], strict=True) if kind}
+            for (file, handles), answer in zip(located.items(), answers, strict=True)
         }
 
     def _locations(
@@ -141,36 +165,11 @@ class Questions:
 
     def _trees(self, files: Iterable[str]) -> list[SourceTree]:
         names = list(files)
-        answers = self._ask(("getSourceFile", {"file": file}) for file in names)
+        answers = self.ask(("getSourceFile", {"file": file}) for file in names)
         return [
             SourceTree.decode(file, answer["data"])
             for file, answer in zip(names, answers, strict=True)
         ]
-
-    def _types(self, located: Mapping[str, Mapping[Span, str]]) -> dict[str, dict[Span, int]]:
-        answers = self._ask(
-            ("getTypeAtLocations", {"locations": list(handles.values())})
-            for handles in located.values()
-        )
-        return {
-            file: {
-                span: kind["id"] for span, kind in zip(handles, answer or [], strict=True) if kind
-            }
-            for (file, handles), answer in zip(located.items(), answers, strict=True)
-        }
-
-    def _types_with_member(
-        self, types: Mapping[str, Mapping[Span, int]], member: str, members: Handles
-    ) -> set[int]:
-        distinct = sorted({kind for by_span in types.values() for kind in by_span.values()})
-        answers = self._ask(
-            ("getPropertyOfType", {"type": kind, "name": member}) for kind in distinct
-        )
-        return {
-            kind
-            for kind, symbol in zip(distinct, answers, strict=True)
-            if symbol and not members.isdisjoint(symbol.get("declarations") or ())
-        }
 
     def library_facts(
         self, file: str, offsets: Mapping[str, int], profile: Profile
@@ -180,11 +179,11 @@ class Questions:
         `offsets` are those of each package's namespace name in `file`. Raises QiPipelineError when
         a package exports nothing or none exports a Result type.
         """
-        (namespaces,) = self._ask(
+        (namespaces,) = self.ask(
             [("getSymbolsAtPositions", {"file": file, "positions": list(offsets.values())})]
         )
         modules = self._aliased(namespaces)
-        answers = self._ask(("getExportsOfModule", {"symbol": module["id"]}) for module in modules)
+        answers = self.ask(("getExportsOfModule", {"symbol": module["id"]}) for module in modules)
         exports = {name: answer or [] for name, answer in zip(offsets, answers, strict=True)}
         for name, found in exports.items():
             if not found:
@@ -205,6 +204,7 @@ class Questions:
             },
             declared_handles=self._declared_handles(exports),
             result_members=self._result_members(exports, profile),
+            error_members=self._members_of(exports, profile.conventions.error_types),
         )
 
     def _declared_handles(self, exports: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
@@ -232,6 +232,19 @@ class Questions:
         self, exports: Mapping[str, list[dict[str, Any]]], profile: Profile
     ) -> Handles:
         names = profile.conventions.result_types
+        members = self._members_of(exports, names)
+        if not members:
+            raise QiPipelineError(
+                f"the library exports none of the types {', '.join(names)} with members of its "
+                "own, so no rule about a Result could ever fire; set `conventions.result_types` "
+                "in the profile or choose another revision"
+            )
+        return members
+
+    def _members_of(
+        self, exports: Mapping[str, list[dict[str, Any]]], names: Collection[str]
+    ) -> Handles:
+        """Return the handles of the members that the exported types of those names have."""
         types = [
             symbol for found in exports.values() for symbol in found if symbol["name"] in names
         ]
@@ -242,26 +255,20 @@ class Questions:
         ]
         files = sorted({path for _, path in declared})
         trees = dict(zip(files, self._trees(files), strict=True))
-        members = frozenset(
+        return frozenset(
             member for index, path in declared for member in trees[path].members_of(index)
         )
-        if not members:
-            raise QiPipelineError(
-                f"the library exports none of the types {', '.join(names)} with members of its "
-                "own, so no rule about a Result could ever fire; set `conventions.result_types` "
-                "in the profile or choose another revision"
-            )
-        return members
 
     def _aliased(self, symbols: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return what each symbol stands for in the end; one that is no alias stands for itself."""
         given = list(symbols)
         aliases = [symbol for symbol in given if symbol["flags"] & _ALIAS]
-        answers = self._ask(("getAliasedSymbol", {"symbol": symbol["id"]}) for symbol in aliases)
+        answers = self.ask(("getAliasedSymbol", {"symbol": symbol["id"]}) for symbol in aliases)
         meant = {alias["id"]: answer for alias, answer in zip(aliases, answers, strict=True)}
         return [meant.get(symbol["id"], symbol) for symbol in given]
 
-    def _ask(self, requests: Iterable[Request]) -> list[Any]:
+    def ask(self, requests: Iterable[Request]) -> list[Any]:
+        """Return the API's answers to `requests` about this snapshot, in order."""
         common = {"snapshot": self.snapshot, "project": self.project}
         return self.compiler.ask(
             [(method, {**common, **parameters}) for method, parameters in requests],

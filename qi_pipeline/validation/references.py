@@ -6,7 +6,7 @@ shadowing, aliases, namespaces and re-exports come out right. Rules belong to `r
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tree_sitter import Node
@@ -14,7 +14,9 @@ from tree_sitter import Node
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.validation.syntax import (
     ParsedModule,
+    arguments_of,
     callee_of,
+    named_functions,
     span_of,
     string_value,
     unwrapped,
@@ -22,6 +24,8 @@ from qi_pipeline.validation.syntax import (
 
 _CALLS = ("call_expression", "new_expression")
 _ACCESSES = ("member_expression", "subscript_expression")
+NO_OFFSET = -1
+"""Of a member whose name stands in a variable: there is no symbol to ask for."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,18 @@ class LibraryFacts:
     """Handle of the declaration that an export stands for in the end to `package:name`."""
     result_members: frozenset[str]
     """Declaration handles of the members of the Result types."""
+    error_members: frozenset[str]
+    """Declaration handles of the members of the library's error types."""
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every exported name of every package."""
+        return frozenset(name for names in self.exports.values() for name in names)
 
 
 @dataclass(frozen=True)
 class Binding:
-    """One name that an import statement brings in from the library."""
+    """One name that an import statement brings in from the library or from a file."""
 
     local: str
     offset: int
@@ -48,6 +59,11 @@ class Binding:
     specifier: str
     imported: str | None
     """Exported name, or None for a namespace."""
+
+    @property
+    def is_relative(self) -> bool:
+        """It names a file beside the module, which may be one of the library's own."""
+        return self.specifier.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ class Access:
     target: Node
     name: str
     offset: int
-    """UTF-16 offset at which the compiler is asked for the member."""
+    """UTF-16 offset at which the compiler is asked for the member, or NO_OFFSET."""
 
 
 @dataclass(frozen=True)
@@ -109,19 +125,20 @@ def _called_member(module: ParsedModule, call: Node) -> Access | None:
 
 
 def import_bindings(module: ParsedModule, profile: Profile) -> tuple[Binding, ...]:
-    """Return the names that `module` imports from the library, in source order."""
+    """Return the names that `module` imports from the library or by path, in source order."""
     return tuple(
         binding
         for node in module.tree.root_node.named_children
         if node.type == "import_statement"
-        for binding in _bindings_of(module, node, profile)
+        for binding in _bindings_of(module, node)
+        if binding.is_relative or _is_library(binding.specifier, profile)
     )
 
 
-def _bindings_of(module: ParsedModule, statement: Node, profile: Profile) -> Iterator[Binding]:
+def _bindings_of(module: ParsedModule, statement: Node) -> Iterator[Binding]:
     source = statement.child_by_field_name("source")
     specifier = None if source is None else string_value(module, source)
-    if specifier is None or not _is_library(specifier, profile):
+    if specifier is None:
         return
     clause = next((c for c in statement.named_children if c.type == "import_clause"), None)
     for part in clause.named_children if clause is not None else []:
@@ -144,23 +161,51 @@ def _is_library(specifier: str, profile: Profile) -> bool:
     )
 
 
-def reference_offsets(module: ParsedModule, bindings: Iterable[Binding]) -> Iterator[int]:
+def reference_offsets(
+    module: ParsedModule, bindings: Iterable[Binding], library: LibraryFacts
+) -> Iterator[int]:
     """Yield the offsets whose symbols `References` needs."""
-    local_names = set()
+    watched = set(library.names)
     for binding in bindings:
-        local_names.add(binding.local)
+        watched.add(binding.local)
         yield binding.offset
+    for name, value in _constants(module):
+        base = value.child_by_field_name("object") or value
+        if module.text_of(base) in watched:
+            watched.add(module.text_of(name))
     for node in module.of_type("identifier"):
-        if module.text_of(node) in local_names:
+        if module.text_of(node) in watched:
             yield span_of(node)[0]
-    for node in module.of_type(*_CALLS):
-        member = _called_member(module, node)
-        if member is not None:
-            yield member.offset
     for access in accesses_of(module):
-        # A namespace's member: `base.ConfigBuilder.fromObject`.
-        if module.text_of(access.target) in local_names:
-            yield access.offset
+        yield access.offset
+    if module.of_type("throw_statement"):
+        yield from _passed_functions(module)
+
+
+def _passed_functions(module: ParsedModule) -> Iterator[int]:
+    """Yield where functions are declared and where one may be passed to a call by its name."""
+    for _, name in named_functions(module):
+        yield span_of(name)[0]
+    for call in module.of_type("call_expression"):
+        operation = next((unwrapped(node) for node in arguments_of(call)), None)
+        if operation is not None and operation.type == "identifier":
+            yield span_of(operation)[0]
+
+
+def _constants(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    """Yield the name and the value of each constant that stands for something named elsewhere."""
+    for declaration in module.of_type("lexical_declaration"):
+        kind = declaration.child_by_field_name("kind")
+        if kind is None or kind.type != "const":
+            continue
+        for declarator in declaration.named_children:
+            name = declarator.child_by_field_name("name")
+            value = declarator.child_by_field_name("value")
+            if name is None or value is None or name.type != "identifier":
+                continue
+            value = unwrapped(value)
+            if value.type == "identifier" or value.type in _ACCESSES:
+                yield name, value
 
 
 @dataclass(frozen=True)
@@ -173,6 +218,8 @@ class References:
     """UTF-16 offset to the declaration handles of the symbol there (empty: no symbol)."""
     library: LibraryFacts
     profile: Profile
+    meanings: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """Offset of a name imported by path to the handles of what it stands for in the end."""
 
     @cached_property
     def calls(self) -> tuple[Call, ...]:
@@ -191,18 +238,40 @@ class References:
 
     def _symbol_of(self, expression: Node | None) -> str | None:
         """Return `package:name` if `expression` names an export of the library."""
-        if expression is None:
-            return None
-        expression = unwrapped(expression)
+        found = None if expression is None else self._declared_by_library(unwrapped(expression))
+        if found is not None or expression is None:
+            return found
+        return _first_named(self._handles_of(unwrapped(expression)), self._constant_symbols)
+
+    def _declared_by_library(self, expression: Node) -> str | None:
+        handles = self._handles_of(expression)
         if expression.type == "identifier":
-            handles, names = self.symbols.get(span_of(expression)[0], ()), self._imported
-        elif expression.type in _ACCESSES:
-            access = _access_of(self.module, expression)
-            handles = () if access is None else self.symbols.get(access.offset, ())
-            names = self.library.export_handles
+            found = _first_named(handles, self._imported)
         else:
-            return None
-        return next((names[handle] for handle in sorted(handles) if handle in names), None)
+            found = _first_named(handles, self.library.export_handles)
+        return found or _first_named(handles, self.library.declared_handles)
+
+    def _handles_of(self, expression: Node) -> frozenset[str]:
+        """Return the declaration handles of what a name or a member access names."""
+        if expression.type == "identifier":
+            return self.symbols.get(span_of(expression)[0], frozenset())
+        if expression.type in _ACCESSES:
+            access = _access_of(self.module, expression)
+            if access is not None:
+                return self.symbols.get(access.offset, frozenset())
+        return frozenset()
+
+    @cached_property
+    def _constant_symbols(self) -> Mapping[str, str]:
+        """Declaration handle of a constant that stands for an export to `package:name`."""
+        constants: dict[str, str] = {}
+        for name, value in _constants(self.module):
+            symbol = self._declared_by_library(value)
+            symbol = symbol or _first_named(self._handles_of(value), constants)
+            if symbol is not None:
+                for handle in self.symbols.get(span_of(name)[0], ()):
+                    constants[handle] = symbol
+        return constants
 
     @cached_property
     def _imported(self) -> Mapping[str, str]:
@@ -216,8 +285,15 @@ class References:
         return imported
 
     def _exported(self, binding: Binding) -> str | None:
+        if binding.is_relative:
+            handles = self.meanings.get(binding.offset, frozenset())
+            return _first_named(handles, self.library.declared_handles)
         package = self.profile.package_of_specifier(binding.specifier)
         for name, exports in self.library.exports.items():
             if (package is None or package.name == name) and binding.imported in exports:
                 return f"{name}:{binding.imported}"
         return None
+
+
+def _first_named(handles: Iterable[str], names: Mapping[str, str]) -> str | None:
+    return next((names[handle] for handle in sorted(handles) if handle in names), None)

@@ -14,9 +14,12 @@ import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Tree
 
 FUNCTION_LITERALS = frozenset({"arrow_function", "function_expression", "generator_function"})
-_WRAPPERS = frozenset(
-    {"parenthesized_expression", "as_expression", "satisfies_expression", "non_null_expression"}
-)
+ASSERTIONS = frozenset({"as_expression", "type_assertion"})
+_WRAPPERS = ASSERTIONS | {
+    "parenthesized_expression",
+    "satisfies_expression",
+    "non_null_expression",
+}
 TRIVIA = r"(?:[\s\ufeff]|//[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/)*+"
 """Regular expression of what may stand between two tokens; possessive, so it cannot run away."""
 _LINE_END = re.compile("\r\n|\r|\n|\u2028|\u2029")
@@ -101,9 +104,30 @@ def span_of(node: Node) -> tuple[int, int]:
 
 def unwrapped(node: Node) -> Node:
     """Return the expression inside parentheses, assertions and `!`."""
-    while node.type in _WRAPPERS and node.named_children:
-        node = node.named_children[0]
+    while (inner := _wrapped_by(node)) is not None:
+        node = inner
     return node
+
+
+def without_parentheses(node: Node) -> Node:
+    """Return the expression inside parentheses only."""
+    while node.type == "parenthesized_expression" and (inner := _wrapped_by(node)) is not None:
+        node = inner
+    return node
+
+
+def is_wrapper(node: Node) -> bool:
+    """Tell whether `node` is parentheses, an assertion or `!` around an expression."""
+    return _wrapped_by(node) is not None
+
+
+def _wrapped_by(node: Node) -> Node | None:
+    if node.type not in _WRAPPERS:
+        return None
+    parts = [child for child in node.named_children if child.type != "comment"]
+    # `<Type>value` has its type in front, every other wrapper behind.
+    position = 1 if node.type == "type_assertion" else 0
+    return parts[position] if position < len(parts) else None
 
 
 def callee_of(call: Node) -> Node | None:
@@ -134,3 +158,66 @@ def string_value(module: ParsedModule, node: Node) -> str | None:
     if any(child.type == "template_substitution" for child in node.named_children):
         return None
     return module.text_of(node)[1:-1]
+
+
+def specifiers_of(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    """Yield each node that imports a module, with the expression that names the module."""
+    for node in module.of_type("import_statement", "export_statement", "import_require_clause"):
+        source = node.child_by_field_name("source")
+        if source is not None:
+            yield node, source
+    for node in module.of_type("call_expression"):
+        arguments = arguments_of(node)
+        if arguments and called_text(module, node) in {"import", "require"}:
+            yield node, arguments[0]
+
+
+def called_text(module: ParsedModule, call: Node) -> str | None:
+    """Return the source text of what a call calls."""
+    callee = callee_of(call)
+    return None if callee is None else module.text_of(callee)
+
+
+def is_async(function: Node) -> bool:
+    """Tell whether a function literal is marked `async`."""
+    return function.type in FUNCTION_LITERALS and any(
+        child.type == "async" for child in function.children
+    )
+
+
+def named_functions(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    """Yield each function declaration and each declarator of a function, with its name."""
+    for node in module.of_type("function_declaration", "variable_declarator"):
+        name = node.child_by_field_name("name")
+        if name is not None and _declared_name(module, node) is not None:
+            yield node, name
+
+
+def declared_names_around(module: ParsedModule, node: Node) -> set[str]:
+    """Return the names of the functions (`name`) and methods (`Class.name`) around `node`."""
+    names: set[str] = set()
+    current: Node | None = node
+    while current is not None:
+        name = _declared_name(module, current)
+        if name is not None:
+            names.add(name)
+        current = current.parent
+    return names
+
+
+def _declared_name(module: ParsedModule, node: Node) -> str | None:
+    """Return `name` of a function or `Class.name` of a method declaration."""
+    name = node.child_by_field_name("name")
+    if name is None:
+        return None
+    if node.type == "method_definition":
+        owner = node.parent.parent if node.parent is not None else None
+        owner_name = None if owner is None else owner.child_by_field_name("name")
+        return (
+            None if owner_name is None else f"{module.text_of(owner_name)}.{module.text_of(name)}"
+        )
+    if node.type == "function_declaration":
+        return module.text_of(name)
+    value = node.child_by_field_name("value")
+    is_function = value is not None and unwrapped(value).type in FUNCTION_LITERALS
+    return module.text_of(name) if node.type == "variable_declarator" and is_function else None

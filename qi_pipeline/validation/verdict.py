@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from qi_pipeline.extraction.pattern import Pattern
+from qi_pipeline.recognition.records import Recognition
+from qi_pipeline.validation.review import ReviewDecision
 
 
 class Diagnostic(BaseModel):
@@ -16,10 +18,14 @@ class Diagnostic(BaseModel):
     line: int
     column: int
     message: str
+    callee: str | None = None
+    """The library's function or member at whose call the compiler complains, as it is written."""
 
 
 Severity = Literal["error", "warning"]
 Status = Literal["kept", "repaired", "review", "rejected"]
+LibraryTestsMark = Literal["noticed", "unnoticed", "untested"]
+"""What the library's own tests make of a wrong body of one of its functions."""
 
 
 class RuleViolation(BaseModel):
@@ -56,12 +62,27 @@ class ValidatedPattern(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     pattern: Pattern
+    """With the repaired or edited text as its implementation, where there is one."""
     verdict: Verdict
+    """On `pattern.implementation`."""
     status: Status
     reasons: tuple[str, ...]
-    """Why a row is rejected, one short sentence each: `TS2304`, `R2`, `duplicate of <id>`, …"""
+    """Why a row is rejected or in review, one short sentence each: `TS2304: …`, `duplicate of …`"""
     duplicate_cluster: str
     """Smallest pattern id among near-duplicates (Jaccard >= 0.7 on 5-token shingles)."""
+    original: str | None = None
+    """The extracted text, where a repair or a person replaced it."""
+    repairs: tuple[str, ...] = ()
+    """What was changed, one short sentence each, opening with the kind: `import added: …`."""
+    stale: bool = False
+    """Whether a document's block uses what the library no longer has."""
+    recognition: Recognition | None = None
+    """What recognition says, where it was asked."""
+    decision: ReviewDecision | None = None
+    """The person's decision that this row follows."""
+    library_tests: LibraryTestsMark | None = None
+    """Where the row implements a function of the library: whether the library's own tests notice a
+    wrong body of it (`untested`: none reaches it). None for other rows, or when not measured."""
 
     @property
     def usable(self) -> bool:

@@ -18,7 +18,7 @@ from qi_pipeline.extraction.pattern import Pattern
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.validation.verdict import ValidatedPattern
-from qi_pipeline_tests.datasets.conftest import build_row
+from qi_pipeline_tests.datasets.conftest import LIBRARY, build_pair, build_row, make_snapshot
 
 FILES = {
     *("qi-patterns.jsonl", "qi-patterns-alpaca.json", "qi-conversations.json"),
@@ -72,7 +72,17 @@ def test_the_counts_agree_with_the_files(built: Path) -> None:
     assert sum(summary.validation_by_type.values()) == summary.validation
     assert len(json.loads((built / "qi-patterns-alpaca.json").read_text())) == summary.samples
     assert len(json.loads((built / "qi-conversations.json").read_text())) == summary.samples
-    assert summary.train + summary.validation + summary.too_long == summary.samples == 160
+    outside = summary.too_long + summary.explanations + summary.test_cases
+    assert summary.train + summary.validation + outside == summary.samples
+    assert summary.samples_by_kind == {
+        "write": 160,
+        "complete": 40,
+        "fix": 40,
+        "explain": 40,
+        "test": 0,
+    }
+    assert summary.train_by_kind["explain"] == summary.validation_by_kind["explain"] == 0
+    assert sum(summary.train_by_kind.values()) == summary.train
     assert 0.05 <= summary.validation / summary.samples <= 0.15
 
 
@@ -84,6 +94,7 @@ def test_the_manifest_tells_where_each_row_went(built: Path) -> None:
             assert manifest[row["id"]] == {
                 "split": name,
                 "group": row["group"],
+                "kind": row["kind"],
                 "in_parquet": True,
             }
             side.add(row["group"])
@@ -96,7 +107,7 @@ def test_the_card_lets_the_datasets_library_load_the_folder(
     loaded = datasets.load_dataset(str(built), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == {"train", "validation"}
     row = loaded["train"][0]
-    assert set(row) == {"id", "group", "prompt", "completion"}
+    assert set(row) == {"id", "kind", "group", "prompt", "completion"}
     assert [message["role"] for message in row["prompt"]] == ["system", "user"]
     assert row["prompt"][0]["content"] == profile.system_prompt
     assert row["completion"][0]["role"] == "assistant"
@@ -108,6 +119,7 @@ def test_the_card_says_what_a_stranger_must_know(built: Path) -> None:
     for fact in ("license: mit", "c" * 40, "https://example.org/library.git", "| TS2304 | 2 |"):
         assert fact in card
     assert read_summary(built).data_version in card
+    assert "| complete | shows a module without the body" in card
     assert "secret" not in card
     assert str(built) not in card
 
@@ -126,10 +138,14 @@ def test_the_same_rows_in_any_order_give_the_same_bytes(
     shuffled = list(rows)
     generator.shuffle(shuffled)
     folders = [tmp_path_factory.mktemp("built") for _ in range(2)]
-    for folder, given_rows in zip(folders, (rows, shuffled), strict=True):
-        build_datasets(given_rows, profile, snapshot, folder)
+    pairs = [build_pair(number) for number in range(6)]
+    for folder, given_rows, given_pairs in zip(
+        folders, (rows, shuffled), (pairs, pairs[::-1]), strict=True
+    ):
+        build_datasets(given_rows, profile, snapshot, folder, given_pairs)
     assert directory_hash(folders[0]) == directory_hash(folders[1])
-    assert datasets_key(rows, profile) == datasets_key(shuffled, profile)
+    assert datasets_key(rows, profile, pairs) == datasets_key(shuffled, profile, pairs[::-1])
+    assert datasets_key(rows, profile, pairs) != datasets_key(rows, profile, pairs[1:])
 
 
 def test_the_data_version_ignores_the_commit_and_follows_the_samples(
@@ -208,14 +224,89 @@ def test_too_few_kept_patterns_are_refused_with_the_reasons(
 
 def test_two_patterns_are_enough(profile: Profile, snapshot: Snapshot, tmp_path: Path) -> None:
     summary = build_datasets([build_row(0), build_row(1)], profile, snapshot, tmp_path / "d")
-    assert (summary.train, summary.validation) == (4, 4)
+    assert (summary.train, summary.validation) == (6, 6)
 
 
 def test_an_id_that_occurs_twice_is_named(
     profile: Profile, snapshot: Snapshot, tmp_path: Path
 ) -> None:
-    with pytest.raises(QiPipelineError, match=f"occur twice: {3:016x}"):
+    with pytest.raises(QiPipelineError, match=f"ids occur twice: {3:016x}"):
         build_datasets([build_row(3), build_row(3)], profile, snapshot, tmp_path / "d")
+
+
+def sides_of(folder: Path) -> dict[str, str]:
+    """Return the origin of each sample to the side it is on."""
+    manifest = json.loads((folder / "splits.json").read_text())["samples"]
+    return {name.rpartition("-")[0]: place["split"] for name, place in manifest.items()}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_fix_pairs_of_one_commit_and_what_they_became_are_on_one_side(
+    seed: int,
+    rows: list[ValidatedPattern],
+    profile: Profile,
+    snapshot: Snapshot,
+    tmp_path: Path,
+) -> None:
+    became = {number: build_row(60 + number) for number in range(0, 8, 2)}
+    pairs = [build_pair(number) for number in range(8)]
+    for number, row in became.items():
+        pairs[number] = build_pair(number, after=row.pattern.implementation)
+    folder = tmp_path / "d"
+    given = [*rows, *became.values()]
+    summary = build_datasets(
+        given, profile, snapshot, folder, pairs, seed=seed, validation_fraction=0.4
+    )
+    assert summary.fix_pairs == 8
+    sides = sides_of(folder)
+    assert {sides[pair.id] for pair in pairs} == {"train", "validation"}
+    for number, pair in enumerate(pairs):
+        assert sides[pair.id] == sides[pairs[number // 2 * 2].id]
+        if number in became:
+            assert sides[pair.id] == sides[became[number].pattern.id]
+
+
+def test_a_test_is_on_the_side_of_the_unit_it_shows(profile: Profile, tmp_path: Path) -> None:
+    snapshot = make_snapshot(tmp_path / "snapshot", LIBRARY)
+    unit = build_row(
+        70,
+        source_kind="implementation",
+        container="undocumented",
+        source_file="lib/base/src/index.ts",
+        implementation="export const undocumented = (): Result<number> => success(1);",
+    )
+    case = 'describe("undocumented", () => {\n  it("is one", () => { expect(1).toBe(1); });\n});'
+    tests = [
+        build_row(
+            number,
+            source_kind="test",
+            source_file=f"lib/tests/t{number}.test.ts",
+            container=f"undocumented > is one {number}",
+            symbols=("@qi/base:success", "@qi/base:undocumented"),
+            implementation=case.replace("one", f"one {number}"),
+        )
+        for number in (71, 72, 73)
+    ]
+    other = build_row(0, type=unit.pattern.type)
+    held_out = 0
+    for seed in range(8):
+        folder = tmp_path / f"d{seed}"
+        summary = build_datasets(
+            [other, unit, *tests], profile, snapshot, folder, seed=seed, validation_fraction=0.5
+        )
+        assert summary.samples_by_kind["test"] == 3
+        sides = sides_of(folder)
+        assert {sides[row.pattern.id] for row in (unit, *tests)} == {sides[unit.pattern.id]}
+        held_out += sides[unit.pattern.id] == "validation"
+    assert held_out > 0
+
+
+def test_a_document_that_the_snapshot_lacks_is_named(
+    rows: list[ValidatedPattern], profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    lost = build_row(80, source_kind="tutorial", source_file="docs/tutorial/lost.md")
+    with pytest.raises(QiPipelineError, match=r"lost\.md, which the snapshot"):
+        build_datasets([*rows, lost], profile, snapshot, tmp_path / "d")
 
 
 def test_a_folder_without_a_data_set_is_named(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from qi_pipeline.extraction.calls import Call, bind_names, resolve_calls
+from qi_pipeline.extraction.calls import Call
 from qi_pipeline.extraction.exports import LibraryExports, read_modules
 from qi_pipeline.extraction.extract import Extraction, extract_patterns
+from qi_pipeline.extraction.members import resolve_file
 from qi_pipeline.extraction.pattern import Pattern
 from qi_pipeline.library.profile import Profile, load_profile
 from qi_pipeline.source.snapshot import Snapshot, SnapshotFile
@@ -75,9 +76,11 @@ def plant(root: Path, files: Mapping[str, str | bytes]) -> Snapshot:
     )
 
 
-def extract(root: Path, files: Mapping[str, str | bytes]) -> Extraction:
+def extract(
+    root: Path, files: Mapping[str, str | bytes], library: Mapping[str, str] = LIBRARY
+) -> Extraction:
     """Extract from the planted library and `files`."""
-    return extract_patterns(plant(root, {**LIBRARY, **files}), PROFILE)
+    return extract_patterns(plant(root, {**library, **files}), PROFILE)
 
 
 def pattern_of(root: Path, container: str, files: Mapping[str, str | bytes]) -> Pattern:
@@ -97,8 +100,7 @@ def exports(files: Mapping[str, str]) -> LibraryExports:
 def calls_in(text: str, path: str = APP, files: Mapping[str, str] | None = None) -> list[Call]:
     """Return the calls that `text`, standing at `path` beside the planted library, makes."""
     library = exports({**LIBRARY, **(files or {}), path: text})
-    module = library.modules[path]
-    return resolve_calls(module, bind_names(module, path, library))
+    return list(resolve_file(library.modules[path], path, library).calls)
 
 
 def called(text: str, path: str = APP, files: Mapping[str, str] | None = None) -> list[str]:

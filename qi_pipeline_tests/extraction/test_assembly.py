@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qi_pipeline.extraction.syntax import parse_module, syntax_error_line
-from qi_pipeline_tests.extraction.planted import APP, DOC, pattern_of
+from qi_pipeline_tests.extraction.planted import APP, DOC, extract, pattern_of
 
 SIBLING = "app/demo/src/util.ts"
 TEST = "lib/tests/base/a.test.ts"
@@ -154,9 +154,31 @@ export const unit = (q: Queue) => success(make(q));
 """
     sibling = 'import { Queue } from "queue"; export const make = (q: Queue) => new Queue(q);'
     assert 'import { Queue } from "queue";' in module_of(tmp_path, text, {SIBLING: sibling})
-    swapped = text.replace("import type", "import")
+    swapped = text.replace("import type", "import").replace("make(q)", "make(new Queue(q))")
     sibling = 'import type { Queue } from "queue"; export const make = (q: Queue) => q;'
     assert 'import { Queue } from "queue";' in module_of(tmp_path, swapped, {SIBLING: sibling})
+
+
+@pytest.mark.parametrize(
+    ("use", "imported"),
+    [
+        ("(q: Queue) => success(q)", "import type { Queue }"),
+        ("(q: Map<string, Queue[]>) => success(q)", "import type { Queue }"),
+        ("() => success(new Queue())", "import { Queue }"),
+        ("(q: Queue) => success(q instanceof Queue)", "import { Queue }"),
+        ("() => success(class extends Queue {})", "import { Queue }"),
+        ("() => success(class implements Queue {})", "import type { Queue }"),
+        ("() => success({ Queue })", "import { Queue }"),
+    ],
+)
+def test_what_only_types_need_is_imported_as_a_type(
+    tmp_path: Path, use: str, imported: str
+) -> None:
+    text = f"""import {{ success }} from "@qi/base";
+import {{ Queue }} from "queue";
+export const unit = {use};
+"""
+    assert f'{imported} from "queue";' in module_of(tmp_path, text)
 
 
 def test_what_the_library_exports_is_imported_and_never_inlined(tmp_path: Path) -> None:
@@ -314,3 +336,147 @@ def test_a_block_with_imports_and_exports_is_left_as_it_is(tmp_path: Path) -> No
     code = 'import { success } from "@qi/base";\nexport const a = success(1);\nfunction b() {}\n'
     pattern = pattern_of(tmp_path, "guide", {DOC: f"```ts\n{code}```"})
     assert pattern.implementation == code
+
+
+def test_members_of_a_sibling_s_namespace_are_inlined_under_their_own_names(
+    tmp_path: Path,
+) -> None:
+    text = """import { success } from "@qi/base";
+import * as util from "./util.js";
+const one = 1;
+export const unit = (x: util.Shape) => success(util.one(x, "util.one", (util: any) => util.one));
+"""
+    sibling = """export interface Shape { a: number }
+export const one = (x: Shape, ...rest: unknown[]) => x.a;
+export const unused = 2;
+"""
+    assert module_of(tmp_path, text, {SIBLING: sibling}) == (
+        'import { success } from "@qi/base";\n\n'
+        "interface Shape { a: number }\n\n"
+        "const one = (x: Shape, ...rest: unknown[]) => x.a;\n\n"
+        "export const unit = (x: Shape) => "
+        'success(one(x, "util.one", (util: any) => util.one));\n'
+    )
+
+
+def test_a_namespace_of_the_library_s_own_file_is_imported_from_its_package(
+    tmp_path: Path,
+) -> None:
+    text = (
+        'import * as base from "../../../lib/base/src/index.js";\n'
+        "export const unit = () => base.success(1);"
+    )
+    assert module_of(tmp_path, text) == (
+        'import * as base from "@qi/base";\n\nexport const unit = () => base.success(1);\n'
+    )
+
+
+def test_a_test_may_use_a_sibling_s_namespace(tmp_path: Path) -> None:
+    text = """import { success } from "@qi/base";
+import * as util from "./util.js";
+describe("g", () => {
+  const made = util.make();
+  it("unit", () => { success(made); });
+});
+"""
+    files = {TEST: text, "lib/tests/base/util.ts": "export const make = () => 1;"}
+    module = pattern_of(tmp_path, "g > unit", files).implementation
+    assert "const make = () => 1;" in module
+    assert "const made = make();" in module
+
+
+@pytest.mark.parametrize(
+    ("text", "sibling", "reason"),
+    [
+        (
+            'import * as util from "./util.js"; const unit = () => success(Object.keys(util));',
+            "export const a = 1;",
+            "uses util, the namespace of a sibling file, as a value",
+        ),
+        (
+            'import { a } from "./missing.js"; const unit = () => success(a);',
+            "",
+            "imports ./missing.js, which is no source file",
+        ),
+        (
+            'import { a } from "./util.js"; const unit = () => success(a);',
+            f"export const a = [\n{'1,' + chr(10)}{'2,' + chr(10) * 500}];",
+            "too large: over 500 lines with its helpers",
+        ),
+    ],
+)
+def test_a_unit_that_is_no_complete_thing_is_left_out_with_the_reason(
+    text: str, sibling: str, reason: str, tmp_path: Path
+) -> None:
+    app = f'import {{ success }} from "@qi/base";\n{text}\nconst other = () => success(1);\n'
+    found = extract(tmp_path, {APP: app, SIBLING: sibling})
+    assert [(item.file, item.line, item.container, item.reason) for item in found.left_out] == [
+        (APP, 2, "unit", reason)
+    ]
+    assert "other" in {pattern.container for pattern in found.patterns}
+
+
+@pytest.mark.parametrize(
+    ("imports", "completed"),
+    [
+        (
+            'import { success } from "@qi/base";\n',
+            'import { success, type Result, map } from "@qi/base";\n',
+        ),
+        (
+            'import { success as ok } from "@qi/base";\n',
+            'import { success as ok, type Result, map, success } from "@qi/base";\n',
+        ),
+        (
+            'import { z } from "zod";\n',
+            'import { type Result, map, success } from "@qi/base";\nimport { z } from "zod";\n',
+        ),
+        (
+            'import type { Result } from "@qi/base";\n',
+            'import { map, success } from "@qi/base";\nimport type { Result } from "@qi/base";\n',
+        ),
+        (
+            'import {\n  success,\n  map,\n} from "@qi/base";\n',
+            'import {\n  success,\n  map, type Result,\n} from "@qi/base";\n',
+        ),
+    ],
+)
+def test_the_imports_that_a_block_forgot_are_added(
+    imports: str, completed: str, tmp_path: Path
+) -> None:
+    code = "const a: Result<number> = map((x) => x, success(1))\n"
+    pattern = pattern_of(tmp_path, "guide", {DOC: f"```ts\n{imports}{code}```"})
+    assert pattern.implementation == completed + code
+    expected = {"@qi/base", *(["zod"] if "zod" in imports else [])}
+    assert set(pattern.metadata.dependencies) == expected
+
+
+def test_calls_of_a_block_that_leaves_an_import_out_are_recorded_at_their_place(
+    tmp_path: Path,
+) -> None:
+    code = 'import { success } from "@qi/base"\nfunction f() {\n  return map(x, success(1))\n}\n'
+    found = extract(tmp_path, {DOC: f"# A\n\n```ts\n{code}```"})
+    assert [(i.call.symbol, i.call.line, i.call.column) for i in found.calls if i.file == DOC] == [
+        ("map", 6, 10),
+        ("success", 6, 17),
+    ]
+    (pattern,) = (p for p in found.patterns if p.metadata.source_file == DOC)
+    assert pattern.symbols == ("@qi/base:map", "@qi/base:success")
+
+
+@pytest.mark.parametrize("code", ["success(1)\n", "await f(success(1));\nmap(f, r)\n"])
+def test_a_block_of_bare_calls_is_left_out(code: str, tmp_path: Path) -> None:
+    found = extract(tmp_path, {DOC: f"# A\n\n```ts\n{code}```"})
+    assert not [p for p in found.patterns if p.metadata.source_file == DOC]
+    assert [(i.file, i.line, i.container) for i in found.left_out] == [(DOC, 4, "A")]
+
+
+def test_a_block_of_test_cases_is_whole(tmp_path: Path) -> None:
+    text = '# A\n\n```ts\nit("works", () => { success(1); });\n```'
+    assert pattern_of(tmp_path, "A", {DOC: text}).symbols == ("@qi/base:success",)
+
+
+def test_a_block_that_only_declares_types_uses_nothing(tmp_path: Path) -> None:
+    found = extract(tmp_path, {DOC: "```ts\ntype A = Result<number>\n```"})
+    assert not [p for p in found.patterns if p.metadata.source_file == DOC]
+    assert found.left_out == ()

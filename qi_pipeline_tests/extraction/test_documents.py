@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from qi_pipeline.extraction.documents import markdown_blocks, notebook_cells, plain_text
 from qi_pipeline_tests.extraction.planted import DOC, extract
@@ -116,3 +119,42 @@ def test_what_is_no_notebook_is_a_value_error(text: str) -> None:
 )
 def test_plain_text_drops_markup_but_no_identifier(markdown: str, text: str) -> None:
     assert plain_text(markdown) == text
+
+
+LINES = [
+    "",
+    "text",
+    "# One",
+    "## Two",
+    "Title",
+    "===",
+    "---",
+    "```ts",
+    "```",
+    "````",
+    "~~~ts",
+    "~~~",
+    "```js",
+    "  ```",
+    "   ~~~~  ",
+    "    code",
+    "\tcode",
+    "> quote",
+    "- item",
+    "1. item",
+    "[a]: b",
+    "a()",
+    "``` `",
+    "```ts `x`",
+]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=12))
+def test_the_short_way_through_plain_documents_gives_the_same_blocks(lines: list[str]) -> None:
+    text = "\n".join(["```ts", "x()", "```", *lines, ""])
+    full = [
+        (token.map[0] + 2, token.content)
+        for token in MarkdownIt("commonmark").parse(text)
+        if token.type == "fence" and token.map and token.info.strip() == "ts"
+    ]
+    assert [(b.first_line, b.text) for b in markdown_blocks(text)] == full

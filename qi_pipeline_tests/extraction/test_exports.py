@@ -36,6 +36,13 @@ def test_barrels_that_import_each_other_end() -> None:
     assert names(files) == {"a": "index.ts#a", "b": "one.ts#b"}
 
 
+def test_many_barrels_that_all_pass_each_other_on_are_each_read_once() -> None:
+    paths = [f"lib/base/src/m{number}.ts" for number in range(40)]
+    stars = "".join(f'export * from "./m{number}.js";' for number in range(40))
+    files = {path: f"{stars} export const x{i} = 1;" for i, path in enumerate(paths)}
+    assert len(names({ENTRY: stars, **files})) == 40
+
+
 def test_an_import_that_is_exported_again_is_followed() -> None:
     files = {
         ENTRY: 'import { a as x } from "./one.js"; export { x as y };',

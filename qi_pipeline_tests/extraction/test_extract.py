@@ -33,7 +33,22 @@ describe("g", () => {
   it("x", () => { success(2); });
 });
 """
-GUIDE = "# A\n\n```ts\nsuccess(1)\n```\n\n```ts\nsuccess(2)\n```\n\n## B\n\n```ts\nmap(f, r)\n```\n"
+GUIDE = """# A
+
+```ts
+const a = success(1)
+```
+
+```ts
+const a = success(2)
+```
+
+## B
+
+```ts
+const mapped = map(f, r)
+```
+"""
 
 
 def notebook(*sources: str) -> str:
@@ -41,7 +56,12 @@ def notebook(*sources: str) -> str:
     return json.dumps({"cells": cells, "metadata": {"language_info": {"name": "typescript"}}})
 
 
-FILES = {APP: CODE, TEST: CASES, DOC: GUIDE, NOTEBOOK: notebook("success(1)", "map(f, r)")}
+FILES = {
+    APP: CODE,
+    TEST: CASES,
+    DOC: GUIDE,
+    NOTEBOOK: notebook("const n = success(1)", "let m = map(f, r)"),
+}
 
 
 def planted_ids(extraction: Extraction) -> set[str]:
@@ -99,9 +119,9 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(tmp_path: Path) ->
     files: dict[str, str | bytes] = {
         **FILES,
         "app/demo/src/bad.ts": bad,
-        "docs/tutorial/bad.md": f"```ts\n{bad}```\n\n# Good\n\n```ts\nsuccess(1)\n```",
+        "docs/tutorial/bad.md": f"```ts\n{bad}```\n\n# Good\n\n```ts\nlet a = success(1)\n```",
         "docs/tutorial/bad.ipynb": "{",
-        "docs/tutorial/half.ipynb": notebook("success(1)", bad),
+        "docs/tutorial/half.ipynb": notebook("let a = success(1)", bad),
     }
     extraction = extract(tmp_path, files)
     assert [(item.file, item.line) for item in extraction.unreadable] == [
@@ -158,7 +178,7 @@ def test_a_row_says_where_it_comes_from(tmp_path: Path) -> None:
 
 
 def test_the_line_range_of_a_block_is_that_of_its_code(tmp_path: Path) -> None:
-    pattern = pattern_of(tmp_path, "A", {DOC: "# A\n\n```ts\nsuccess(1)\n\nmap(f, r)\n```\n"})
+    pattern = pattern_of(tmp_path, "A", {DOC: "# A\n\n```ts\nlet a = 1\n\nmap(f, r)\n```\n"})
     assert pattern.metadata.line_range == (4, 6)
 
 
@@ -213,3 +233,53 @@ def test_an_import_of_a_name_the_library_lost_is_kept_as_it_was(tmp_path: Path) 
     text = 'import { success, isOk } from "@qi/base"; const unit = () => isOk(success(1));'
     implementation = pattern_of(tmp_path, "unit", {APP: text}).implementation
     assert 'import { isOk, success } from "@qi/base";' in implementation
+
+
+def test_a_unit_that_only_calls_members_counts_as_using_their_class(tmp_path: Path) -> None:
+    text = (
+        'import type { MemoryCache } from "@qi/core";\n'
+        "export const first = (cache: MemoryCache) => cache.get('a');\n"
+    )
+    pattern = pattern_of(tmp_path, "first", {APP: text})
+    assert pattern.symbols == ("@qi/core:MemoryCache",)
+    assert pattern.type == "cache_patterns"
+    (call,) = (item.record() for item in extract(tmp_path, {APP: text}).calls if item.file == APP)
+    assert (call["symbol"], call["form"]) == ("MemoryCache.get", "instance_member")
+
+
+def test_member_calls_that_syntax_leaves_open_are_counted(tmp_path: Path) -> None:
+    text = (
+        'import { createMemoryCache } from "@qi/core";\n'
+        "export const f = () => [createMemoryCache()].filter(g).map((c) => c.get('a'));\n"
+    )
+    assert extract(tmp_path, {APP: text}).undecided == 1
+
+
+def test_a_unit_carries_every_type_and_the_weightiest_is_its_own(tmp_path: Path) -> None:
+    text = (
+        'import { createLogger, createMemoryCache } from "@qi/core";\n'
+        'import { success } from "@qi/base";\n'
+        "export const unit = () => [createLogger({}), createMemoryCache(), success(1)];\n"
+    )
+    pattern = pattern_of(tmp_path, "unit", {APP: text})
+    assert pattern.type == "integration_patterns"
+    assert pattern.types == (
+        "integration_patterns",
+        "logger_integration",
+        "cache_patterns",
+        "result_creation",
+    )
+
+
+def test_a_unit_of_no_known_type_is_kept_apart(tmp_path: Path) -> None:
+    files = {
+        APP: 'import { extra, success } from "@qi/base";\n'
+        "const a = () => extra(); const b = () => success(1);\n",
+        "lib/base/src/index.ts": 'export * from "./result.js"; export * from "./extra.js";',
+        "lib/base/src/extra.ts": "export const extra = () => 1;",
+    }
+    found = extract(tmp_path, files)
+    assert [row.container for row in found.untyped] == ["a"]
+    assert "a" not in {row.container for row in found.patterns}
+    assert found.untyped[0].symbols == ("@qi/base:extra",)
+    assert found.untyped[0].typed("result_creation").types == ("result_creation",)

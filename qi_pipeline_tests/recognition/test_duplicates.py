@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qi_pipeline.recognition import duplicates
 from qi_pipeline.recognition.duplicates import (
     DisjointSets,
     cluster_near_duplicates,
@@ -48,6 +49,19 @@ def test_clusters_equal_those_of_comparing_every_pair(
     texts: dict[str, str], threshold: float
 ) -> None:
     assert cluster_near_duplicates(texts, threshold) == brute_force_clusters(texts, threshold)
+
+
+def test_clusters_do_not_depend_on_how_many_texts_are_compared_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = {
+        f"id{start:02}": " ".join(f"t{number}" for number in range(start, start + 20))
+        for start in (0, 40, 41, 80, 2, 120, 122)
+    }
+    monkeypatch.setattr(duplicates, "_BLOCK", 2)
+    found = cluster_near_duplicates(texts)
+    assert found == brute_force_clusters(texts, duplicates.NEAR_DUPLICATE_THRESHOLD)
+    assert len(set(found.values())) == 4
 
 
 @settings(deadline=None)

@@ -28,7 +28,7 @@ def test_head_holds_every_kind(clone: Path, reader: Reader) -> None:
     assert counts == {
         "implementation": 71,
         "api_doc": 14,
-        "manifest": 12,
+        "manifest": 15,
         "test": 11,
         "app": 9,
         "tutorial": 7,

@@ -62,6 +62,23 @@ def test_the_strict_options_are_on(checker: Checker) -> None:
     assert [name for name, v in checker.check_modules(texts).items() if v.compiles] == []
 
 
+def test_a_warning_is_no_reason_to_fail(checker: Checker) -> None:
+    text = "export const f = () => { try { return 1; } catch { return 0; } };"
+    verdict = checker.check_module(text)
+    assert [(rule.id, rule.severity) for rule in verdict.rules] == [("R8", "warning")]
+    assert verdict.complies
+
+
+def test_one_module_alone_and_many_take_turns(checker: Checker) -> None:
+    broken = "declare const ) = ;"
+    for _ in range(2):
+        assert not checker.check_module(broken).compiles
+        assert checker.check_module(GOOD).compiles
+        assert not checker.check_module(BAD).compiles
+        several = checker.check_modules({"good": GOOD, "bad": BAD, "broken": broken})
+        assert [verdict.compiles for verdict in several.values()] == [True, False, False]
+
+
 def test_nothing_is_left_behind(profile: Profile, library: LibraryWorkspace) -> None:
     folder = Path(tempfile.gettempdir())
     before = set(folder.glob("qi-check-*"))

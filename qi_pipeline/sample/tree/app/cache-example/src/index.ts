@@ -1,12 +1,12 @@
 /** A small service with settings, a log and a cache. */
 
-import { match } from "@qi/base";
+import { matchAsync } from "@qi/base";
 import { cacheReport } from "./storing.js";
 import { loadCustomer, startService, stopService } from "./services.js";
 
 /** Runs the demo: the second request for a customer is answered by the cache. */
 export const run = (): Promise<string> =>
-  match(
+  matchAsync(
     async (service) => {
       const fetchCustomer = async (id: string) => ({ id, name: "Ada", limit: 100 });
       await loadCustomer(service, fetchCustomer, "1");

@@ -1,0 +1,496 @@
+"""What one file of a snapshot holds: its units as rows, its calls, and what is wrong with it.
+
+Flows in: one file and the parsed snapshot. Flows out: a `FileExtraction`, which depends on nothing
+but that file and what its `Trace` names, so that it can be kept. What only the whole snapshot can
+tell (coverage by tests) is added in `extract`.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from pydantic import BaseModel, ConfigDict
+from tree_sitter import Node
+
+from qi_pipeline.artefacts import content_hash
+from qi_pipeline.extraction.assembly import (
+    CompletedBlock,
+    ModuleAssembler,
+    UnfitUnitError,
+    complete_block,
+)
+from qi_pipeline.extraction.calls import Call
+from qi_pipeline.extraction.classification import categorize, classify, measure
+from qi_pipeline.extraction.coverage import declaration_key
+from qi_pipeline.extraction.documents import CodeBlock, markdown_blocks, notebook_cells
+from qi_pipeline.extraction.exports import LibraryExports, declared_names
+from qi_pipeline.extraction.instructions import block_instruction, unit_instruction
+from qi_pipeline.extraction.members import FileCalls, resolve_file
+from qi_pipeline.extraction.pattern import Category, PatternType, SourceKind
+from qi_pipeline.extraction.syntax import (
+    Module,
+    nests_too_deeply,
+    parse_module,
+    position_of_byte,
+    syntax_error_line,
+    text_of,
+)
+from qi_pipeline.extraction.units import Unit, called_name, cut_units
+from qi_pipeline.source.snapshot import SnapshotFile
+
+_FROZEN = ConfigDict(frozen=True)
+_NO_CALLS = FileCalls((), ())
+_NAME = re.compile(r"[A-Za-z_$][\w$]*")
+_BARE = "declares nothing: a bare call is no complete thing"
+Answers = Mapping[int, tuple[str, str]]
+"""Offset of a member's name to (package, `Class.member`)."""
+
+
+@dataclass(frozen=True)
+class LocatedCall:
+    """One resolved call and where it stands (`file#cell=N` inside a notebook)."""
+
+    file: str
+    source_kind: SourceKind
+    call: Call
+
+    def record(self) -> dict[str, str | int]:
+        """Return the exported form of the call."""
+        return {
+            "file": self.file,
+            "line": self.call.line,
+            "column": self.call.column,
+            "symbol": self.call.symbol,
+            "package": self.call.package,
+            "form": self.call.form,
+            "source_kind": self.source_kind,
+        }
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file or code block that could not be read, and why; the rest goes on without it."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A unit that uses the library and is no pattern all the same."""
+
+    file: str
+    line: int
+    container: str
+    reason: str
+
+
+class UnitRow(BaseModel):
+    """One unit as far as its own file tells."""
+
+    model_config = _FROZEN
+
+    id: str
+    types: tuple[PatternType, ...]
+    """The weightiest first; none when nothing is evidence of a type."""
+    instruction: str
+    implementation: str
+    complexity: int
+    category: Category
+    line_range: tuple[int, int]
+    dependencies: tuple[str, ...]
+    symbols: tuple[str, ...]
+    container: str
+    source_kind: SourceKind
+    declares: str | None
+    """Its declaration in the library's call graph; None outside the library."""
+
+
+class Trace(BaseModel):
+    """What decided a file's extraction beside the file itself and the library's surface."""
+
+    model_config = _FROZEN
+
+    imports: tuple[tuple[str, str, str, str], ...]
+    """(file, specifier, imported name, what that meant) of each relative import that took part."""
+    helpers: tuple[tuple[str, str, str], ...]
+    """(file, name, hash of its statements) of each declaration of another file that was put in."""
+
+
+class FileExtraction(BaseModel):
+    """All that one file gives."""
+
+    model_config = _FROZEN
+
+    units: tuple[UnitRow, ...] = ()
+    calls: tuple[LocatedCall, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    undecided: int = 0
+    """Member calls that neither syntax nor a type checker decided."""
+    reaches: dict[str, tuple[str, ...]] = {}
+    """For a file of the library: each declaration to the symbols and declarations it calls."""
+    trace: Trace = Trace(imports=(), helpers=())
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One code block of a document, completed and resolved."""
+
+    block: CodeBlock
+    raw: Module
+    completed: CompletedBlock
+    place: str
+    """The file, or `file#cell=N`."""
+    container: str
+    name: str
+    """The first name it defines; nothing when it defines none."""
+    ordinal: int
+    """Position among blocks of the same container and name."""
+    is_whole: bool
+    """Whether it declares something: a bare call is no complete thing."""
+    found: FileCalls
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """One file, read as far as syntax goes."""
+
+    file: SnapshotFile
+    known_as: str
+    """What the file is known by in ids."""
+    module: Module | None = None
+    """The parsed file; None for documents and files that cannot be read."""
+    found: FileCalls = _NO_CALLS
+    blocks: tuple[_Block, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+
+    def programs(self) -> Iterator[tuple[str, Module, FileCalls]]:
+        """Yield (path for the type checker, module, calls) of the file or of its blocks."""
+        if self.module is not None:
+            yield self.file.path, self.module, self.found
+        for index, block in enumerate(self.blocks):
+            yield f"{self.file.path}/block-{index}.ts", block.completed.module, block.found
+
+
+class FileExtractor:
+    """Extracts single files of one snapshot."""
+
+    def __init__(self, library: LibraryExports) -> None:
+        """Use the parsed files and exports of `library`."""
+        self.library = library
+        self.profile = library.profile
+        self.assembler = ModuleAssembler(library)
+
+    # ── Reading ──────────────────────────────────────────────────────────────────────────────────
+
+    def read_code(self, file: SnapshotFile, known_as: str) -> FileReading:
+        """Read a TypeScript file."""
+        module = self.library.modules[file.path]
+        line = syntax_error_line(module)
+        if line is not None:
+            problem = Unreadable(file.path, line, "TypeScript syntax error")
+            return FileReading(file, known_as, unreadable=(problem,))
+        found = resolve_file(module, file.path, self.library)
+        return FileReading(file, known_as, module, found)
+
+    def read_document(self, file: SnapshotFile, known_as: str, text: str) -> FileReading:
+        """Read the TypeScript blocks of a document."""
+        unreadable: list[Unreadable] = []
+        blocks: list[_Block] = []
+        seen: Counter[tuple[str, str]] = Counter()
+        for block in self._blocks(file, text, unreadable):
+            raw = parse_module(block.text)
+            place = file.path if block.cell is None else f"{file.path}#cell={block.cell}"
+            line = syntax_error_line(raw)
+            if nests_too_deeply(raw):
+                reason = "code block nested too deeply for a program"
+                unreadable.append(Unreadable(place, block.first_line, reason))
+                continue
+            if line is not None:
+                reason = "code block with a TypeScript syntax error"
+                unreadable.append(Unreadable(place, block.first_line + line - 1, reason))
+                continue
+            if not self._may_use_library(block.text):
+                continue
+            completed = complete_block(raw, self.library)
+            found = resolve_file(completed.module, place, self.library)
+            if not found.calls and not found.questions:
+                continue
+            container = " > ".join(block.headings) or PurePosixPath(file.path).stem
+            names = _defined_names(raw)
+            name = names[0] if names else ""
+            blocks.append(
+                _Block(
+                    block=block,
+                    raw=raw,
+                    completed=completed,
+                    place=place,
+                    container=container,
+                    name=name,
+                    ordinal=seen[container, name],
+                    is_whole=bool(names) or _holds_test(raw),
+                    found=found,
+                )
+            )
+            seen[container, name] += 1
+        return FileReading(file, known_as, blocks=tuple(blocks), unreadable=tuple(unreadable))
+
+    def _may_use_library(self, text: str) -> bool:
+        """Tell whether a block names anything of the library at all: most do not."""
+        return not self._names.isdisjoint(_NAME.findall(text))
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """The library's exported names, and the words of its packages for imports under others."""
+        specifiers = [s for package in self.profile.packages for s in package.specifiers]
+        words = (
+            word
+            for s in (*specifiers, *self.profile.umbrella.specifiers)
+            for word in _NAME.findall(s)
+        )
+        return frozenset((*self.library.names_anywhere(), *words))
+
+    def _blocks(
+        self, file: SnapshotFile, text: str, unreadable: list[Unreadable]
+    ) -> Sequence[CodeBlock]:
+        is_notebook = file.kind == "notebook"
+        try:
+            return notebook_cells(text) if is_notebook else markdown_blocks(text)
+        except ValueError as error:
+            kind = "notebook" if is_notebook else "document"
+            unreadable.append(Unreadable(file.path, 1, f"not a readable {kind}: {error}"))
+            return []
+
+    # ── Extracting ───────────────────────────────────────────────────────────────────────────────
+
+    def extract(
+        self, reading: FileReading, answers: Mapping[str, Answers], *, asked: bool
+    ) -> FileExtraction:
+        """Return what a file gives, member calls by the `answers` of a type checker included."""
+        units: list[UnitRow] = []
+        left_out: list[LeftOut] = []
+        calls: list[LocatedCall] = []
+        trace = _Tracer(self.library, self.assembler)
+        reaches: dict[str, tuple[str, ...]] = {}
+        undecided = 0
+        block_of = {id(b.completed.module): b for b in reading.blocks}
+        for path, module, found in reading.programs():
+            merged = _with_answers(module, found, answers.get(path, {}))
+            undecided += 0 if asked else len(found.questions)
+            block = block_of.get(id(module))
+            if block is None:
+                kind = source_kind(reading.file)
+                calls.extend(LocatedCall(path, kind, call) for call in merged)
+                units.extend(self._code_rows(reading, module, merged, left_out, trace))
+                reaches = self._reaches(reading.file, module, merged)
+            elif merged:
+                calls.extend(_block_calls(reading.file, block, merged))
+                if block.is_whole:
+                    units.append(self._block_row(reading, block, merged))
+                else:
+                    line = block.block.first_line
+                    left_out.append(LeftOut(block.place, line, block.container, _BARE))
+        return FileExtraction(
+            units=tuple(units),
+            calls=tuple(calls),
+            unreadable=reading.unreadable,
+            left_out=tuple(left_out),
+            undecided=undecided,
+            reaches=reaches,
+            trace=trace.result(),
+        )
+
+    def _code_rows(
+        self,
+        reading: FileReading,
+        module: Module,
+        calls: Sequence[Call],
+        left_out: list[LeftOut],
+        trace: "_Tracer",
+    ) -> Iterator[UnitRow]:
+        path = reading.file.path
+        trace.visit(path)
+        for unit in cut_units(module, path, source_kind(reading.file), calls):
+            try:
+                assembled = self.assembler.assemble(unit)
+            except UnfitUnitError as unfit:
+                left_out.append(LeftOut(path, unit.line_range[0], unit.container, str(unfit)))
+                continue
+            for visited in assembled.files[1:]:
+                trace.visit(visited)
+            trace.put_in(path, assembled.helpers)
+            symbols = symbols_of(unit.calls)
+            own = self.library.declared_in(path).get(unit.container)
+            implements = self.library.symbol_of(own) if own is not None else None
+            evidence = [*symbols, *([implements.qualified] if implements else [])]
+            features = measure([unit.statement], symbols, self.profile)
+            yield UnitRow(
+                id=_id(reading.known_as, unit.container, unit.kind, unit.ordinal),
+                types=classify(evidence, unit.container, self.profile),
+                instruction=unit_instruction(unit, packages_of(symbols)),
+                implementation=assembled.text,
+                complexity=features.complexity,
+                category=categorize(features),
+                line_range=unit.line_range,
+                dependencies=assembled.dependencies,
+                symbols=symbols,
+                container=unit.container,
+                source_kind=unit.source_kind,
+                declares=self._declares(reading.file, unit),
+            )
+
+    def _block_row(self, reading: FileReading, block: _Block, calls: Sequence[Call]) -> UnitRow:
+        symbols = symbols_of(calls)
+        module = block.completed.module
+        code = [n for n in module.root.named_children if n.type != "import_statement"]
+        features = measure(code, symbols, self.profile)
+        stem = PurePosixPath(reading.file.path).stem
+        kind = "block" if block.block.cell is None else "cell"
+        first = block.block.first_line
+        return UnitRow(
+            id=_id(reading.known_as, block.container, kind, block.name, block.ordinal),
+            types=classify(symbols, "", self.profile),
+            instruction=block_instruction(block.block, stem, packages_of(symbols)),
+            implementation=module.text.strip() + "\n",
+            complexity=features.complexity,
+            category=categorize(features),
+            line_range=(first, first + block.block.text.rstrip("\n").count("\n")),
+            dependencies=block.completed.dependencies,
+            symbols=symbols,
+            container=block.container,
+            source_kind=source_kind(reading.file),
+            declares=None,
+        )
+
+    # ── The library's call graph ─────────────────────────────────────────────────────────────────
+
+    def _in_library(self, file: SnapshotFile) -> bool:
+        known_as = self.profile.layout_free_path(file.path)
+        return file.kind == "implementation" and any(
+            known_as.startswith(f"{package.name}/") for package in self.profile.packages
+        )
+
+    def _declares(self, file: SnapshotFile, unit: Unit) -> str | None:
+        return declaration_key(file.path, unit.container) if self._in_library(file) else None
+
+    def _reaches(
+        self, file: SnapshotFile, module: Module, calls: Sequence[Call]
+    ) -> dict[str, tuple[str, ...]]:
+        if not self._in_library(file):
+            return {}
+        places = [call.byte for call in calls]
+        found: dict[str, set[str]] = {}
+        for statement in module.root.named_children:
+            for name, kind, _ in declared_names(statement):
+                if kind == "type":
+                    continue
+                first = bisect_left(places, statement.start_byte)
+                last = bisect_left(places, statement.end_byte)
+                targets = found.setdefault(declaration_key(file.path, name), set())
+                targets.update(symbols_of(calls[first:last]))
+                targets.update(
+                    declaration_key(*helper)
+                    for helper in self.assembler.internal_mentions(file.path, name)
+                )
+        return {name: tuple(sorted(targets)) for name, targets in found.items()}
+
+
+class _Tracer:
+    """Notes what the extraction of one file took from other files."""
+
+    def __init__(self, library: LibraryExports, assembler: ModuleAssembler) -> None:
+        self._library = library
+        self._assembler = assembler
+        self._visited: set[str] = set()
+        self._imports: set[tuple[str, str, str]] = set()
+        self._helpers: set[tuple[str, str]] = set()
+
+    def visit(self, path: str) -> None:
+        """Note that the relative imports of a file took part."""
+        if path not in self._visited:
+            self._visited.add(path)
+            self._imports.update(
+                (path, item.specifier, item.imported)
+                for item in self._library.imports_of(path).values()
+                if item.specifier.startswith(".")
+            )
+
+    def put_in(self, path: str, helpers: Sequence[tuple[str, str]]) -> None:
+        """Note the declarations of other files than `path` that were put into a module."""
+        self._helpers.update(helper for helper in helpers if helper[0] != path)
+
+    def result(self) -> Trace:
+        """Return the notes; what the imports meant is filled in by the cache."""
+        return Trace(
+            imports=tuple((*item, "") for item in sorted(self._imports)),
+            helpers=tuple((*item, "") for item in sorted(self._helpers)),
+        )
+
+
+def source_kind(file: SnapshotFile) -> SourceKind:
+    """Return the kind of source that a file is; a manifest is none."""
+    if file.kind == "manifest":
+        raise ValueError(f"{file.path} is a manifest, not a source")
+    return file.kind
+
+
+def symbols_of(calls: Sequence[Call]) -> tuple[str, ...]:
+    """Return the qualified exported symbols of some calls; a member counts as its class."""
+    return tuple(sorted({f"{call.package}:{call.symbol.split('.')[0]}" for call in calls}))
+
+
+def packages_of(symbols: Sequence[str]) -> tuple[str, ...]:
+    """Return the packages of qualified symbols."""
+    return tuple(sorted({symbol.split(":")[0] for symbol in symbols}))
+
+
+def _id(*identity: str | int) -> str:
+    return content_hash(list(identity))[:16]
+
+
+def _with_answers(module: Module, found: FileCalls, answers: Answers) -> list[Call]:
+    """Return the calls in source order, those that a type checker decided included."""
+    calls = list(found.calls)
+    for question in found.questions:
+        if question.name_byte in answers:
+            package, symbol = answers[question.name_byte]
+            line, column = position_of_byte(module, question.byte)
+            calls.append(Call(line, column, symbol, package, "instance_member", question.byte))
+    return sorted(calls, key=lambda call: call.byte)
+
+
+def _defined_names(module: Module) -> list[str]:
+    return [
+        name for statement in module.root.named_children for name, _, _ in declared_names(statement)
+    ]
+
+
+def _holds_test(module: Module) -> bool:
+    tests = ("describe", "suite", "it", "test")
+    return any(called_name(statement) in tests for statement in module.root.named_children)
+
+
+def _block_calls(file: SnapshotFile, block: _Block, calls: Sequence[Call]) -> Iterator[LocatedCall]:
+    """Yield the block's calls at their place in the file.
+
+    A block leaves imports out that its reader can fill in, so a library name that nothing in the
+    block declares means the library.
+    """
+    for call in calls:
+        byte = block.completed.byte_in_block(call.byte)
+        line, column = position_of_byte(block.raw, byte)
+        margin = block.block.margins[line - 1] if block.block.margins else 0
+        line += block.block.first_line - 1
+        moved = replace(call, line=line, column=column + margin, byte=byte)
+        yield LocatedCall(block.place, source_kind(file), moved)
+
+
+def statement_hash(statements: Sequence[Node]) -> str:
+    """Return the hash of the text of some statements."""
+    return content_hash([text_of(statement) for statement in statements])

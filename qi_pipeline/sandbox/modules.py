@@ -1,0 +1,195 @@
+"""One untrusted module against its tests.
+
+Flows in: modules and tests as TypeScript, a `LibraryWorkspace`. Flows out: a `TestRun` for each.
+The tests' format is that of the task suite: a module that imports `./solution` and `node:assert`,
+asserts at its top level, and has passed when its end is reached. What code is worth belongs to
+`evaluation`.
+
+How a verdict is reached, and what the module can do about it, is told at the head of
+`harness/module.cjs`. In short: module and tests share one process, since tests hand objects to the
+module; a pass is a line with a random word that only the harness knows and writes after the last
+assertion. `process.exit(0)`, overwritten assertions, polluted prototypes and forged output leave no
+such line. The sandbox holds what the process does to the machine.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qi_pipeline.sandbox.bundle import HARNESS, Toolchain, Transpiled, bundle_library, transpile
+from qi_pipeline.sandbox.limits import MODULE_LIMITS, Limits
+from qi_pipeline.sandbox.sandbox import SCRATCH, Sandbox, find_node
+from qi_pipeline.sandbox.supervisor import ProcessOutcome
+from qi_pipeline.sandbox.verdict import split_verdict
+from qi_pipeline.validation.workspace import LibraryWorkspace
+
+TestStatus = Literal["passed", "failed", "timed_out", "crashed", "no_verdict", "refused"]
+
+MODULE_NAME = "solution"
+"""Tests import the module under test as `./solution`."""
+_OUTPUT_SHOWN = 4000
+_NODE_FLAGS = (
+    # What Node itself denies: files but the named ones, processes, workers, add-ons, inspector.
+    "--experimental-permission", "--no-addons", f"--allow-fs-read={SCRATCH}/*",
+    f"--allow-fs-write={SCRATCH}/*",
+    # What keeps tests and module apart inside the process.
+    "--frozen-intrinsics", "--disable-proto=delete", "--disallow-code-generation-from-strings",
+    "--zero-fill-buffers", "--experimental-vm-modules",
+    "--max-old-space-size=256", "--no-warnings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModuleTest:
+    """One module and the tests it has to pass, both TypeScript."""
+
+    module: str
+    tests: str
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """How one module did on its tests."""
+
+    __test__ = False  # not a test case, whatever pytest makes of the name
+
+    status: TestStatus
+    """passed: the tests' end was reached and no assertion failed. failed: an assertion failed, the
+    module or its tests threw, or nothing was asserted. timed_out: a limit of time. crashed: the
+    process died or went beyond another limit. no_verdict: it ended by itself, before the tests did.
+    refused: it was not run, because a text is no TypeScript."""
+    assertions: int
+    """Assertions that ran; 0 where the process did not live to tell."""
+    failures: tuple[str, ...]
+    """What failed, in order; why there is no verdict, where there is none."""
+    output: str
+    """What the module wrote, the first 4,000 characters."""
+    seconds: float
+    """Wall-clock time of the run."""
+
+
+@dataclass(frozen=True)
+class ModuleTester:
+    """Runs modules against tests; made once for a library by `prepare_tester`."""
+
+    library: Path
+    toolchain: Toolchain
+    sandbox: Sandbox
+    limits: Limits = MODULE_LIMITS
+
+    def run_many(self, tests: Mapping[str, ModuleTest], *, workers: int = 2) -> dict[str, TestRun]:
+        """Return the run of every test, by its name; no run sees another.
+
+        workers: sandboxes at a time; one for each processor core is best.
+
+        Raises SandboxRefusedError when this machine does not grant a layer of the sandbox.
+        """
+        modules = _transpile_once([test.module for test in tests.values()], self)
+        suites = _transpile_once([test.tests for test in tests.values()], self)
+
+        def run(test: ModuleTest) -> TestRun:
+            return self._run(modules[test.module], suites[test.tests])
+
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            return dict(zip(tests, pool.map(run, tests.values()), strict=True))
+
+    def _run(self, module: Transpiled, tests: Transpiled) -> TestRun:
+        for what, text in (("module", module), ("tests", tests)):
+            if text.error is not None:
+                return TestRun("refused", 0, (f"the {what}: {text.error}",), "", 0.0)
+        nonce = secrets.token_hex(32)
+        request = {
+            "nonce": nonce,
+            "library": str(self.library),
+            "module": module.code,
+            "tests": tests.code,
+            "name": MODULE_NAME,
+        }
+        script = (HARNESS / "module.cjs").resolve()
+        allowed = (f"--allow-fs-read={script}", f"--allow-fs-read={self.library}")
+        outcome = self.sandbox.run(
+            [find_node(), *_NODE_FLAGS, *allowed, script],
+            readable=[script, self.library],
+            directory=SCRATCH,
+            limits=self.limits,
+            stdin=json.dumps(request).encode(),
+        )
+        return _judge(outcome, nonce, self.limits)
+
+
+def prepare_tester(
+    workspace: LibraryWorkspace,
+    toolchain_dir: Path,
+    cache_dir: Path,
+    *,
+    sandbox: Sandbox | None = None,
+    limits: Limits = MODULE_LIMITS,
+) -> ModuleTester:
+    """Return what runs modules against the library of `workspace`, bundling that once.
+
+    Raises QiPipelineError when the toolchain is missing or the library cannot be bundled.
+    """
+    sandbox = sandbox or Sandbox()
+    toolchain = Toolchain(toolchain_dir)
+    library = bundle_library(workspace, toolchain, cache_dir, sandbox).resolve()
+    return ModuleTester(library, toolchain, sandbox, limits)
+
+
+def run_module_tests(module: str, tests: str, tester: ModuleTester) -> TestRun:
+    """Return how one TypeScript `module` does on its `tests`."""
+    return tester.run_many({MODULE_NAME: ModuleTest(module, tests)}, workers=1)[MODULE_NAME]
+
+
+def _transpile_once(texts: Sequence[str], tester: ModuleTester) -> dict[str, Transpiled]:
+    """Return text to its JavaScript; equal texts are transpiled once."""
+    distinct = dict.fromkeys(texts)
+    named = {str(number): text for number, text in enumerate(distinct)}
+    found: dict[str, Transpiled] = {}
+    for batch in _batches(named):
+        found |= transpile(batch, tester.toolchain, tester.sandbox)
+    return {text: found[name] for name, text in named.items()}
+
+
+def _batches(named: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield the texts in portions whose JavaScript stays far below the limit of output."""
+    batch: dict[str, str] = {}
+    for name, text in named.items():
+        if batch and sum(map(len, batch.values())) + len(text) > 1 << 20:
+            yield batch
+            batch = {}
+        batch[name] = text
+    if batch:
+        yield batch
+
+
+def _judge(outcome: ProcessOutcome, nonce: str, limits: Limits) -> TestRun:
+    record, output = split_verdict(outcome.stdout, nonce)
+    shown = (output + outcome.stderr)[:_OUTPUT_SHOWN]
+    if record is not None:
+        failures = tuple(record["failures"])
+        if not failures and record["assertions"] == 0:
+            failures = ("the tests asserted nothing",)
+        status: TestStatus = "failed" if failures else "passed"
+        return TestRun(status, record["assertions"], failures, shown, outcome.seconds)
+    status, reason = _without_verdict(outcome, limits)
+    return TestRun(status, 0, (reason,), shown, outcome.seconds)
+
+
+def _without_verdict(outcome: ProcessOutcome, limits: Limits) -> tuple[TestStatus, str]:
+    if outcome.ending == "timed_out":
+        allowed = f"{limits.wall_seconds:g} s or {limits.cpu_seconds} s of processor time"
+        return "timed_out", f"not finished after {allowed}"
+    if outcome.ending == "out_of_memory":
+        return "crashed", f"used more than {limits.memory_bytes >> 20} MiB of memory"
+    if outcome.ending == "too_much_output":
+        return "crashed", f"wrote more than {limits.output_bytes >> 10} KiB"
+    if outcome.ending == "signalled":
+        return "crashed", f"ended by signal {outcome.code}"
+    if outcome.code == 0:
+        return "no_verdict", "ended before the last assertion, or waits for what never comes"
+    last = outcome.stderr.strip().splitlines()[-1:] or [""]
+    return "crashed", f"ended with status {outcome.code} before the last assertion {last[0]}"

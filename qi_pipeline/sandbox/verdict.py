@@ -1,0 +1,18 @@
+"""The line by which a harness inside the sandbox says what it found.
+
+Flows in: everything a run wrote. Flows out: the record behind the random word that the harness was
+given, and the rest. What the record means belongs to `modules` and `suite`.
+"""
+
+import json
+from typing import Any
+
+
+def split_verdict(stdout: str, nonce: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the record of the first line `NONCE JSON`, None without one, and the other output."""
+    before, found, after = stdout.partition(f"\n{nonce} ")
+    if not found:
+        return None, stdout
+    line, _, rest = after.partition("\n")
+    record: dict[str, Any] = json.loads(line)
+    return record, before + rest

@@ -1,0 +1,263 @@
+"""What a rule may look at: one module's syntax, names and types.
+
+Flows in: resolved references. Flows out: the expressions whose types must be asked for, and, once
+they are answered, `Evidence` for the checks. What is a violation belongs to the rules.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from tree_sitter import Node
+
+from qi_pipeline.library.profile import Conventions, Profile
+from qi_pipeline.validation.expression_types import Role, TypeFacts
+from qi_pipeline.validation.questions import Span
+from qi_pipeline.validation.references import (
+    NO_OFFSET,
+    Access,
+    Call,
+    References,
+    accesses_of,
+)
+from qi_pipeline.validation.syntax import (
+    ASSERTIONS,
+    FUNCTION_LITERALS,
+    ParsedModule,
+    arguments_of,
+    is_wrapper,
+    span_of,
+    string_value,
+    unwrapped,
+    without_parentheses,
+)
+
+Finding = tuple[Node, dict[str, str]]
+"""Where a rule is broken, and what its message says there."""
+
+_LITERALS = frozenset(
+    {"object", "array", "string", "template_string", "number", "true", "false", "null", "undefined"}
+)
+_NOTHING = TypeFacts(
+    flags=0,
+    literal=None,
+    is_result=False,
+    is_library_error=False,
+    is_exception=False,
+    is_callable=False,
+    returns_promise=False,
+)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """`value as Type`, the outermost of several in a row."""
+
+    node: Node
+    value: Node
+    """The expression without any cast."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One module with the compiler's answers about it."""
+
+    references: References
+    types: Mapping[Span, TypeFacts]
+
+    @property
+    def module(self) -> ParsedModule:
+        """The judged module."""
+        return self.references.module
+
+    @property
+    def profile(self) -> Profile:
+        """The library's profile."""
+        return self.references.profile
+
+    @property
+    def conventions(self) -> Conventions:
+        """The facts the rules speak of."""
+        return self.profile.conventions
+
+    def type_of(self, node: Node) -> TypeFacts:
+        """Return what is known of an expression's type; nothing, if it was not asked for."""
+        return self.types.get(span_of(node), _NOTHING)
+
+    def text_value(self, node: Node) -> str | None:
+        """Return the one text that an expression can be: a literal's, or a constant's by type."""
+        value = string_value(self.module, node)
+        return self.type_of(unwrapped(node)).literal if value is None else value
+
+    @cached_property
+    def accesses(self) -> tuple[Access, ...]:
+        """Every member access whose member is known: written out, or a constant's text."""
+        computed = (
+            Access(node, target, name, NO_OFFSET)
+            for node, target, index in _computed_accesses(self.module)
+            for name in [self.type_of(index).literal]
+            if name is not None
+        )
+        return (*accesses_of(self.module), *computed)
+
+    def is_result_member(self, access: Access) -> bool:
+        """Tell whether the accessed member is declared by one of the Result types."""
+        handles = self.references.symbols.get(access.offset, frozenset())
+        return not handles.isdisjoint(self.references.library.result_members)
+
+    def is_missing_member_of_result(self, access: Access) -> bool:
+        """Tell whether a Result is asked for a member that the compiler does not find there."""
+        is_known = bool(self.references.symbols.get(access.offset))
+        return not is_known and self.holds_result(access.target)
+
+    def holds_result(self, node: Node) -> bool:
+        """Tell whether an expression is a Result, whatever it is cast to."""
+        return self.type_of(node).is_result or self.type_of(unwrapped(node)).is_result
+
+
+def wanted_types(references: References) -> dict[Span, set[Role]]:
+    """Return the expressions whose types the rules need, each with what they need to know."""
+    wanted: dict[Span, set[Role]] = {}
+    for node, role in _wanted(references):
+        wanted.setdefault(span_of(node), set()).add(role)
+    return wanted
+
+
+def _wanted(references: References) -> Iterator[tuple[Node, Role]]:
+    module = references.module
+    for node in _targets_of_unknown_members(references):
+        yield node, Role.RESULT
+        yield unwrapped(node), Role.RESULT
+    for _, target, index in _computed_accesses(module):
+        yield target, Role.RESULT
+        yield unwrapped(target), Role.RESULT
+        yield index, Role.LITERAL
+    for _, source in destructurings(module):
+        yield source, Role.RESULT
+    for cast in casts_of(module):
+        yield cast.value, Role.RESULT
+        yield cast.node, Role.RESULT
+    for call in references.calls:
+        if call.symbol is not None:
+            yield from _wanted_of_call(references, call)
+
+
+def _targets_of_unknown_members(references: References) -> Iterator[Node]:
+    for access in accesses_of(references.module):
+        if not references.symbols.get(access.offset):
+            yield access.target
+
+
+def _wanted_of_call(references: References, call: Call) -> Iterator[tuple[Node, Role]]:
+    conventions = references.profile.conventions
+    for argument in outer_arguments(conventions, call) or ():
+        if unwrapped(argument).type not in FUNCTION_LITERALS:
+            yield argument, Role.RESULT
+    for argument in functions_before_result(conventions, call):
+        yield unwrapped(argument), Role.FUNCTION
+        yield unwrapped(argument), Role.RESULT
+    for argument in errors_of(conventions, call):
+        if unwrapped(argument).type not in _LITERALS:
+            yield argument, Role.ERROR
+        for spread in spreads_of(argument):
+            yield spread, Role.ERROR
+    category = category_argument(references, call)
+    if category is not None and unwrapped(category).type not in _LITERALS:
+        yield unwrapped(category), Role.LITERAL
+
+
+def _computed_accesses(module: ParsedModule) -> Iterator[tuple[Node, Node, Node]]:
+    """Yield each `object[index]` whose index is no literal: node, object, index."""
+    for node in module.of_type("subscript_expression"):
+        target = node.child_by_field_name("object")
+        index = node.child_by_field_name("index")
+        if target is not None and index is not None and unwrapped(index).type not in _LITERALS:
+            yield node, target, unwrapped(index)
+
+
+def destructurings(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    """Yield each object pattern, with the node whose type is that of what is taken apart."""
+    for pattern in module.of_type("object_pattern"):
+        parent = pattern.parent
+        is_assigned = parent is not None and parent.type == "assignment_expression"
+        source = parent.child_by_field_name("right") if parent and is_assigned else None
+        yield pattern, source or pattern
+
+
+def casts_of(module: ParsedModule) -> Iterator[Cast]:
+    """Yield the casts of anything but a literal; `as const` and the like are none."""
+    for node in module.of_type(*ASSERTIONS):
+        value = unwrapped(node)
+        if not _is_inside_cast(node) and value.type not in _LITERALS | FUNCTION_LITERALS:
+            yield Cast(node, value)
+
+
+def _is_inside_cast(node: Node) -> bool:
+    parent = node.parent
+    while parent is not None and is_wrapper(parent):
+        if parent.type in ASSERTIONS:
+            return True
+        parent = parent.parent
+    return False
+
+
+def outer_arguments(conventions: Conventions, call: Call) -> tuple[Node, Node] | None:
+    """Return the first and last argument of a complete combinator call that may be turned round."""
+    position = conventions.combinators.get(call.name)
+    arguments = arguments_of(call.node)
+    if position is None or len(arguments) != position + 1:
+        return None
+    if unwrapped(arguments[0]).type in FUNCTION_LITERALS:
+        return None
+    return arguments[0], arguments[-1]
+
+
+def functions_before_result(conventions: Conventions, call: Call) -> tuple[Node, ...]:
+    """Return the arguments that stand where a combinator that does not wait takes functions."""
+    if call.name not in conventions.async_helpers and (
+        call.name not in conventions.positional_handlers
+    ):
+        return ()
+    return tuple(arguments_of(call.node)[: conventions.combinators.get(call.name, 0)])
+
+
+def errors_of(conventions: Conventions, call: Call) -> Iterator[Node]:
+    """Yield the expressions that a failed Result is made of, each branch of a choice for itself."""
+    arguments = arguments_of(call.node)
+    if call.name in conventions.failure_constructors and arguments:
+        yield from _branches(arguments[0])
+
+
+def _branches(node: Node) -> Iterator[Node]:
+    inner = without_parentheses(node)
+    if inner.type == "ternary_expression":
+        for field in ("consequence", "alternative"):
+            branch = inner.child_by_field_name(field)
+            if branch is not None:
+                yield from _branches(branch)
+    else:
+        yield inner
+
+
+def spreads_of(node: Node) -> Iterator[Node]:
+    """Yield what an object literal spreads."""
+    literal = unwrapped(node)
+    if literal.type == "object":
+        for part in literal.named_children:
+            if part.type == "spread_element" and part.named_children:
+                yield part.named_children[0]
+
+
+def category_argument(references: References, call: Call) -> Node | None:
+    """Return the error category that a factory call is given."""
+    where = references.profile.conventions.category_arguments.get(call.name)
+    arguments = arguments_of(call.node)
+    if isinstance(where, int):
+        return arguments[where] if where < len(arguments) else None
+    if where is None or not arguments:
+        return None
+    for pair in unwrapped(arguments[0]).named_children:
+        key = pair.child_by_field_name("key")
+        if key is not None and references.module.text_of(key).strip("\"'") == where:
+            return pair.child_by_field_name("value")
+    return None

@@ -1,0 +1,59 @@
+// R10: errors come from a factory.
+import * as base from "@qi/base";
+import { Err, create, createError, failure, fromException, fromTryCatch, mapError, match, systemError, validationError, withContext } from "@qi/base";
+import { cacheError, configError } from "@qi/core";
+import type { QiError, Result } from "@qi/base";
+
+declare const e: QiError;
+declare const thrown: unknown;
+declare const exception: TypeError;
+declare const message: string;
+declare const ok: boolean;
+interface UserError extends QiError { readonly userId: string }
+declare const userError: UserError;
+type ParseFault = { readonly kind: "parse"; readonly line: number };
+declare const fault: (line: number) => ParseFault;
+class DomainError extends Error {}
+const fail = failure;
+
+export const raised = failure(new Error("x")); // expect: R10
+export const derived = failure(new DomainError("x")); // expect: R10
+export const literal = failure({ code: "A", message: "m", category: "SYSTEM", context: {} }); // expect: R10
+export const typed = (): Result<number> => failure({ code: "A", message: "m", category: "SYSTEM", context: {} }); // expect: R10
+export const cast = failure({ code: "A", message: "m" } as QiError); // expect: R10
+export const angled = failure(<QiError>{ code: "A", message: "m" }); // expect: R10
+export const commented = failure((/* why */ { code: "A" })); // expect: R10
+export const text = failure("not found"); // expect: R10
+export const template = failure(`not found: ${message}`); // expect: R10
+export const variable = failure(message); // expect: R10
+export const held = failure(exception); // expect: R10
+export const caught = () => { try { return 1; } catch (error) { return failure(error); } }; // expect: R8 R10
+export const caughtAsUnknown = () => { try { return 1; } catch (x: unknown) { return failure(x as unknown); } }; // expect: R8 R10
+export const asError = failure(thrown as Error); // expect: R10
+export const nothing = failure(null); // expect: R10
+export const number = failure(404); // expect: R10
+export const renamed = Err("x"); // expect: R10
+export const aliased = fail(new Error("x")); // expect: R10
+export const namespaced = base.failure(new Error("x")); // expect: R10
+export const branch = failure(ok ? systemError("x") : new Error("y")); // expect: R10
+export const inMatch = match((x: number) => x, () => failure("x"), base.success(1)); // expect: R10
+
+export const ofFactory = failure(validationError("x")); // look-alike
+export const ofCreate = failure(create("A", "m", "SYSTEM", { cause: new Error("x") })); // look-alike
+export const ofOptions = failure(createError({ code: "A", message: "m", category: "SYSTEM" })); // look-alike
+export const ofException = failure(fromException(new Error("x"))); // look-alike
+export const ofVariable = failure(e); // look-alike
+export const ofContext = failure(withContext({ a: 1 }, e)); // look-alike
+export const ofSpread = failure({ ...e, userId: "1" }); // look-alike
+export const ofOwnType = failure(userError); // look-alike
+export const ofCast = failure(systemError("x") as UserError); // look-alike
+export const ofCore = [failure(configError("x")), failure(cacheError("x"))]; // look-alike
+export const ofDeclaredFault = failure(fault(1)); // look-alike
+export const ofBranch = failure(ok ? systemError("x") : e); // look-alike
+export const ofGeneric = <E>(error: E): Result<never, E> => failure(error); // look-alike
+export const ofMapped = mapError((error) => withContext({ a: 1 }, error), failure(e)); // look-alike
+export const ofShadow = (failure: (of: string) => string) => failure("x"); // look-alike
+export const ofRejected = Promise.reject(new Error("x")).catch(() => 1); // look-alike
+export const ofCaught = (): Result<number> => { try { return base.success(1); } catch (x) { return failure(fromException(x)); } }; // expect: R8
+export const ofUninferred = failure(thrown); // look-alike
+export const ofTried = fromTryCatch(() => JSON.parse("1"), (error) => systemError(String(error))); // look-alike
