@@ -14,6 +14,7 @@ ASSETS = {
     "validated_patterns",
     "training_datasets",
     "pattern_index",
+    "pattern_evolution",
     "lora_adapter",
     "gguf_model",
     "evaluation_report",
@@ -21,7 +22,7 @@ ASSETS = {
 }
 HEAVY = (
     *("torch", "transformers", "trl", "peft", "datasets", "bitsandbytes"),
-    *("chromadb", "sentence_transformers", "llama_cpp", "matplotlib"),
+    *("chromadb", "sentence_transformers", "llama_cpp", "matplotlib", "sklearn"),
 )
 
 
