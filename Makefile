@@ -73,5 +73,6 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## delete every artefact and the Dagster history (not the environment)
-	rm -rf data .dagster
+clean:  ## delete every artefact and the Dagster history (not the environment, not review decisions)
+	test ! -d data || find data -mindepth 1 -maxdepth 1 ! -name review -exec rm -rf {} +
+	rm -rf .dagster

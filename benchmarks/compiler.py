@@ -36,7 +36,7 @@ from qi_pipeline.validation.syntax import ParsedModule, arguments_of, parse_modu
 from qi_pipeline.validation.workspace import LibraryWorkspace, prepare_library
 
 _TRUTH = Path(__file__).with_name("truth")
-_VERDICTS = Path(__file__).with_name("classic") / "verdicts.mjs"
+_VERDICTS = _TRUTH / "verdicts.mjs"
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Which library functions the library's own tests watch: `python -m benchmarks.noticed SOURCE`.
 
-Every exported function gets a wrong body, which returns undefined; the test files that reach it by
-resolved calls run over it. Prints the counts per package, the functions that go unnoticed or
-untested, and the seconds.
+Every exported function gets a wrong body, which returns undefined; the test files that reach it, by
+resolved calls or imports, run over it. Prints the counts per package, the functions that go
+unnoticed or untested, and the seconds.
 
 --all runs every test file for the functions that no test reaches by resolution: one that is noticed
 there was missed by resolution. --own runs each function's own implementation, as its pattern has
@@ -27,7 +27,6 @@ from qi_pipeline.sample.repository import build_sample_repository
 from qi_pipeline.sandbox.mutation import (
     FunctionTester,
     LibraryTests,
-    library_functions,
     prepare_function_tester,
     reaching_tests,
     usable_cores,
@@ -64,7 +63,7 @@ def main() -> None:
         oracle = CheckedMembers(profile, settings.toolchain_dir)
         extraction = extract_patterns(snapshot, profile, oracle=oracle)
         library = read_library(snapshot, profile)
-        reaching = reaching_tests(library_functions(library), extraction.coverage, suite)
+        reaching = reaching_tests(library, extraction.coverage, suite)
         tester = prepare_function_tester(suite, library, reaching)
         found = tester.judge_all(report=lambda line: print(line, flush=True))
         _show(found, snapshot.commit)

@@ -21,6 +21,7 @@ from qi_pipeline.recognition.duplicates import cluster_near_duplicates
 from qi_pipeline.settings import Settings
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.validation.checker import Checker
+from qi_pipeline.validation.members import CheckedMembers
 from qi_pipeline.validation.patterns import grade_patterns, grading_figures
 from qi_pipeline.validation.verdict import ValidatedPattern
 from qi_pipeline.validation.workspace import prepare_library
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     profile, settings = load_profile(), Settings()
+    oracle = CheckedMembers(profile, settings.toolchain_dir)
     extracting: list[float] = []
     validating: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -43,7 +45,7 @@ def main() -> None:
         library = prepare_library(snapshot, profile, settings.cache_dir)
         for _ in range(options.runs):
             started = time.perf_counter()
-            extraction = extract_patterns(snapshot, profile)
+            extraction = extract_patterns(snapshot, profile, oracle=oracle)
             extracting.append(time.perf_counter() - started)
             started = time.perf_counter()
             texts = {pattern.id: pattern.implementation for pattern in extraction.patterns}

@@ -5,7 +5,7 @@ Flows in: `QI_*` variables (or a `.env` file beside the working directory). Flow
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     """Folder whose node_modules hold the pinned TypeScript compiler and test runner."""
     real_repo: _AbsolutePath | None = None
     """A clone of the real library, for the tests that need it."""
+    sandbox: Literal["required", "off"] = "required"
+    """Walls around TypeScript that nobody trusts; `off` runs it with resource limits alone, on your
+    own responsibility, where the machine refuses namespaces."""
     chroma_url: str | None = None
     """http(s)://host:port of a Chroma server; unset means a folder below `data_dir`."""
     training_python: _AbsolutePath | None = None

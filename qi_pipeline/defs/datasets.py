@@ -2,12 +2,12 @@
 
 import dagster as dg
 
+from qi_pipeline.data_stages import DATASETS_VERSION
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.handles import DatasetSet, ValidatedSet
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.stages import DATASETS_VERSION
 
 
 @dg.asset(

@@ -3,12 +3,12 @@
 import dagster as dg
 import pandas as pd
 
+from qi_pipeline.data_stages import EVOLUTION_VERSION
 from qi_pipeline.defs.common import OWNERS, markdown_picture, markdown_table, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.evolution.text import render_evolution
 from qi_pipeline.handles import EvolutionSet
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.stages import EVOLUTION_VERSION
 
 
 @dg.asset(

@@ -3,11 +3,11 @@
 import dagster as dg
 import pandas as pd
 
+from qi_pipeline.data_stages import EXTRACTION_VERSION
 from qi_pipeline.defs.common import OWNERS, markdown_table, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.handles import PatternSet
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.stages import EXTRACTION_VERSION
 
 _PREVIEW_ROWS = 12
 

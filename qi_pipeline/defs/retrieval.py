@@ -2,10 +2,10 @@
 
 import dagster as dg
 
+from qi_pipeline.data_stages import DATASETS_VERSION
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.handles import IndexState, ValidatedSet
-from qi_pipeline.stages import DATASETS_VERSION
 
 
 @dg.asset(group_name="datasets", kinds={"chroma"}, owners=OWNERS, code_version=DATASETS_VERSION)

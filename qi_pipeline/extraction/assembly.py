@@ -9,14 +9,20 @@ import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from tree_sitter import Node
 
-from qi_pipeline.extraction.exports import LibraryExports, declared_names, read_imports
-from qi_pipeline.extraction.scopes import Scopes
+from qi_pipeline.extraction.exports import (
+    ImportedName,
+    LibraryExports,
+    declared_names,
+    read_imports,
+)
+from qi_pipeline.extraction.scopes import Occurrences, Scopes
 from qi_pipeline.extraction.syntax import Module, ancestors, parse_module, string_value, text_of
 from qi_pipeline.extraction.units import Unit, called_name, group_body
 
@@ -101,26 +107,31 @@ class _File:
         """The free mentions of the file's top-level names."""
         return Scopes(self.occurrences, self.imports.keys() | self.statements.keys())
 
-    def mentioned(self, nodes: Iterable[Node]) -> list[str]:
-        """Return the file's top-level names that `nodes` mention, sorted; members of groups too."""
-        return sorted(frozenset().union(*(self._mentioned_in(node)[0] for node in nodes)))
+    def mentioned(self, nodes: Iterable[Node]) -> tuple[set[str], set[str]]:
+        """Return the file's top-level names that `nodes` mention; members of groups too.
 
-    def used_as_values(self, nodes: Iterable[Node]) -> frozenset[str]:
-        """Return those of `mentioned` that stand anywhere but in a type."""
-        return frozenset().union(*(self._mentioned_in(node)[1] for node in nodes))
+        The second set are those that stand anywhere but in a type.
+        """
+        names: set[str] = set()
+        values: set[str] = set()
+        for node in nodes:
+            names_here, values_here = self._mentioned_in(node)
+            names |= names_here
+            values |= values_here
+        return names, values
 
     def _mentioned_in(self, node: Node) -> tuple[frozenset[str], frozenset[str]]:
         place = (node.start_byte, node.end_byte)
-        if place not in self._mentioned:
+        known = self._mentioned.get(place)
+        if known is None:
             if self.groups:
                 found = list(self._mentions(node))
+                names = frozenset(name for name, _ in found)
+                values = frozenset(n for n, at in found if at.type != "type_identifier")
             else:
-                found = [(text_of(found), found) for found in self.scopes.free_mentions(node)]
-            self._mentioned[place] = (
-                frozenset(name for name, _ in found),
-                frozenset(name for name, mention in found if mention.type != "type_identifier"),
-            )
-        return self._mentioned[place]
+                names, values = self.scopes.names_in(node), self.scopes.value_names_in(node)
+            known = self._mentioned[place] = names, values
+        return known
 
     def _mentions(self, node: Node) -> Iterator[tuple[str, Node]]:
         """Yield each name mentioned below a node, and the node that stands for it."""
@@ -268,7 +279,7 @@ class ModuleAssembler:
         """Return file and name of what a declaration mentions and the library does not export."""
         known = self._file(file)
         found: list[tuple[str, str]] = []
-        for local in known.mentioned(known.statements[name]):
+        for local in sorted(known.mentioned(known.statements[name])[0]):
             # A namespace that is used as a value leads nowhere in particular.
             thing = None if local.endswith(".*") else self._meaning(file, local).thing
             if isinstance(thing, _Declared) and thing != _Declared(file, name):
@@ -290,8 +301,8 @@ class ModuleAssembler:
             draft.count(nodes)
             if file not in draft.files:
                 draft.files.append(file)
-            values = self._file(file).used_as_values(nodes)
-            for local in self._file(file).mentioned(nodes):
+            names, values = self._file(file).mentioned(nodes)
+            for local in sorted(names):
                 thing = self._noted(draft, file, local, as_type=local not in values)
                 if isinstance(thing, _Declared) and thing not in draft.own:
                     statements = self._file(thing.file).statements[thing.name]
@@ -541,23 +552,39 @@ def _named_import(named: list[str], specifier: str) -> str:
 
 @dataclass(frozen=True)
 class CompletedBlock:
-    """A document's code block as a module."""
+    """A document's code block and what makes it a module."""
 
-    module: Module
+    block: Module
+    text: str
+    """The module."""
     insertions: tuple[tuple[int, int], ...]
     """Where in the block text was put in, and how many bytes, in order."""
     added: frozenset[str]
     """The names whose import was missing."""
-    dependencies: tuple[str, ...]
-    """Specifiers of the module's imports, sorted."""
+    imports: Mapping[str, ImportedName]
+    """The module's imports by local name."""
+    occurrences: Occurrences
+    """Those of the block."""
 
-    def byte_in_block(self, byte: int) -> int:
-        """Return the offset in the block of an offset in the module."""
-        for place, length in self.insertions:
-            if place + length > byte:
-                break
-            byte -= length
-        return byte
+    @cached_property
+    def module(self) -> Module:
+        """The module, parsed."""
+        return parse_module(self.text) if self.insertions else self.block
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Specifiers of the module's imports, sorted."""
+        written = (
+            string_value(statement.child_by_field_name("source"))
+            for statement in self.block.root.named_children
+            if statement.type == "import_statement"
+        )
+        bound = (item.specifier for item in self.imports.values())
+        return tuple(sorted({specifier for specifier in (*written, *bound) if specifier}))
+
+    def byte_in_module(self, byte: int) -> int:
+        """Return the offset in the module of an offset in the block."""
+        return byte + sum(length for place, length in self.insertions if place <= byte)
 
 
 def complete_block(block: Module, library: LibraryExports) -> CompletedBlock:
@@ -566,11 +593,12 @@ def complete_block(block: Module, library: LibraryExports) -> CompletedBlock:
     Imports of library names that it uses and neither declares nor imports are added; a block that
     exports nothing exports its definitions.
     """
+    occurrences = Occurrences(block.root)
     statements = block.root.named_children
-    imports = [s for s in statements if s.type == "import_statement"]
-    edits = _import_edits(block, statements, imports, library)
-    added = frozenset(name for _, _, names in edits for name in names)
-    changes = [(place, text) for place, text, _ in edits]
+    imports = {item.local: item for item in read_imports(block)}
+    own = {name for s in statements for name, _, _ in declared_names(s)}
+    edits = _import_edits(block, occurrences, own | imports.keys(), library)
+    changes = [(edit.place, edit.text) for edit in edits]
     if not any(s.type == "export_statement" for s in statements):
         changes.extend(
             (s.start_byte, "export ")
@@ -585,57 +613,74 @@ def complete_block(block: Module, library: LibraryExports) -> CompletedBlock:
         parts += [source[done:place], text.encode()]
         insertions.append((place, len(parts[-1])))
         done = place
-    module = block
-    if changes:
-        module = parse_module(b"".join([*parts, source[done:]]).decode())
-    specifiers = (
-        string_value(statement.child_by_field_name("source"))
-        for statement in module.root.named_children
-        if statement.type == "import_statement"
-    )
+    added = {item.local: item for edit in edits for item in edit.imports}
     return CompletedBlock(
-        module, tuple(insertions), added, tuple(sorted({s for s in specifiers if s}))
+        block=block,
+        text=b"".join([*parts, source[done:]]).decode() if changes else block.text,
+        insertions=tuple(insertions),
+        added=frozenset(added),
+        imports=imports | added,
+        occurrences=occurrences,
     )
-
-
-def _import_edits(
-    block: Module, statements: Sequence[Node], imports: Sequence[Node], library: LibraryExports
-) -> list[tuple[int, str, frozenset[str]]]:
-    """Return (offset, text to put in, names that it imports) for each missing import."""
-    known = library.names_anywhere()
-    own = {name for s in statements for name, _, _ in declared_names(s)}
-    own.update(item.local for item in read_imports(block))
-    wanted = (known.keys() - own) & set(_NAME.findall(block.text))
-    if not wanted:
-        return []
-    scopes = Scopes(block.root, wanted)
-    missing: dict[str, dict[str, tuple[str, bool]]] = {}
-    for name in sorted({text_of(mention) for mention in scopes.free_mentions(block.root)}):
-        symbol = known[name]
-        names = missing.setdefault(symbol.package, {})
-        names[name] = (symbol.name, symbol.declaration.kind == "type")
-    edits: list[tuple[int, str, frozenset[str]]] = []
-    for package, names in missing.items():
-        place = _named_imports_end(imports, package, library)
-        if place is not None:
-            named = (f"type {name}" if names[name][1] else name for name in sorted(names))
-            edits.append((place, f", {', '.join(named)}", frozenset(names)))
-    done = {name for _, _, names in edits for name in names}
-    rest = {p: names for p, names in missing.items() if not names.keys() & done}
-    if rest:
-        lines = _import_lines(rest)[0]
-        gap = "\n" if imports and imports[0] == statements[0] else "\n\n"
-        edits.append((0, lines + gap, frozenset(name for names in rest.values() for name in names)))
-    return edits
 
 
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
 
 
+class _ImportEdit(NamedTuple):
+    """A text that imports what a block lacks."""
+
+    place: int
+    text: str
+    imports: tuple[ImportedName, ...]
+
+
+def _import_edits(
+    block: Module, occurrences: Occurrences, own: AbstractSet[str], library: LibraryExports
+) -> list[_ImportEdit]:
+    """Return the missing imports of a block that declares or imports the names `own`."""
+    known = library.names_anywhere()
+    wanted = (known.keys() & _NAME.findall(block.text)) - own
+    if not wanted:
+        return []
+    scopes = Scopes(occurrences, wanted)
+    missing: dict[str, dict[str, tuple[str, bool]]] = {}
+    for name in sorted(scopes.names_in(block.root)):
+        symbol = known[name]
+        named = missing.setdefault(symbol.package, {})
+        named[name] = (symbol.name, symbol.declaration.kind == "type")
+    if not missing:
+        return []
+    statements = block.root.named_children
+    imports = [s for s in statements if s.type == "import_statement"]
+    edits: list[_ImportEdit] = []
+    separate: dict[str, dict[str, tuple[str, bool]]] = {}
+    for package, named in missing.items():
+        found = _named_imports_end(imports, package, library)
+        if found is None:
+            separate[package] = named
+            continue
+        specifier, place = found
+        listed = (f"type {name}" if is_type else name for name, (_, is_type) in named.items())
+        edits.append(_ImportEdit(place, f", {', '.join(listed)}", _imported(specifier, named)))
+    if separate:
+        lines = _import_lines(separate)[0]
+        gap = "\n" if imports and imports[0] == statements[0] else "\n\n"
+        added = [item for package, named in separate.items() for item in _imported(package, named)]
+        edits.append(_ImportEdit(0, lines + gap, tuple(added)))
+    return edits
+
+
+def _imported(specifier: str, named: Mapping[str, tuple[str, bool]]) -> tuple[ImportedName, ...]:
+    return tuple(
+        ImportedName(local, name, specifier, is_type) for local, (name, is_type) in named.items()
+    )
+
+
 def _named_imports_end(
     imports: Iterable[Node], package: str, library: LibraryExports
-) -> int | None:
-    """Return where the last name of an import of values from the package ends."""
+) -> tuple[str, int] | None:
+    """Return the specifier of an import of values from the package, and where its names end."""
     for statement in imports:
         specifier = string_value(statement.child_by_field_name("source")) or ""
         meant = library.profile.package_of_specifier(specifier)
@@ -645,7 +690,7 @@ def _named_imports_end(
             continue
         for part in clause.named_children:
             if part.type == "named_imports" and part.named_children:
-                return part.named_children[-1].end_byte
+                return specifier, part.named_children[-1].end_byte
     return None
 
 

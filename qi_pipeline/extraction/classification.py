@@ -14,7 +14,7 @@ from typing import cast
 from tree_sitter import Node
 
 from qi_pipeline.extraction.pattern import Category, PatternType
-from qi_pipeline.extraction.syntax import captures
+from qi_pipeline.extraction.scopes import Occurrences
 from qi_pipeline.library.profile import Profile
 
 # Services outrank composition, composition outranks errors, and plain creation is everywhere:
@@ -28,25 +28,6 @@ _RARITY: tuple[PatternType, ...] = (
     "result_creation",
 )
 _SERVICES = frozenset(_RARITY[:3])
-
-_MEASURED = """
-(if_statement) @decision
-(for_statement) @decision
-(for_in_statement) @decision
-(while_statement) @decision
-(do_statement) @decision
-(switch_case) @decision
-(catch_clause) @decision @catch
-(ternary_expression) @decision
-(binary_expression operator: ["&&" "||" "??"]) @decision
-(arrow_function) @function
-(function_expression) @function
-(function_declaration) @function
-(generator_function) @function
-(generator_function_declaration) @function
-(method_definition) @function
-(await_expression) @await
-"""
 
 
 @dataclass(frozen=True)
@@ -65,33 +46,41 @@ class Features:
     lines: int
 
 
-def measure(nodes: Sequence[Node], symbols: Iterable[str], profile: Profile) -> Features:
-    """Measure a unit made of `nodes` that calls the qualified library `symbols`."""
+def measure(
+    nodes: Sequence[Node],
+    symbols: Iterable[str],
+    profile: Profile,
+    occurrences: Occurrences | None = None,
+) -> Features:
+    """Measure a unit made of `nodes` that calls the qualified library `symbols`.
+
+    `occurrences` are those of the file, where they are known.
+    """
     used = set(symbols)
-    found = [captures(_MEASURED, node) for node in nodes]
+    found = [(occurrences or Occurrences(node), node) for node in nodes]
 
     def count(capture: str) -> int:
-        return sum(len(item.get(capture, ())) for item in found)
+        return sum(len(item.within(capture, node)) for item, node in found)
 
     handled = sum(profile.type_of_symbol.get(symbol) == "error_handling" for symbol in used)
     return Features(
         symbols=len(used),
         complexity=count("decision") + 1,
-        depth=max((_depth(item.get("function", ())) for item in found), default=0),
+        depth=max((_depth(item.within("function", node)) for item, node in found), default=0),
         awaits=count("await"),
         error_paths=count("catch") + handled,
         lines=sum(node.end_point.row - node.start_point.row + 1 for node in nodes),
     )
 
 
-def _depth(functions: Sequence[Node]) -> int:
-    """Return how deep the functions, given in source order, lie inside each other."""
+def _depth(functions: Sequence[tuple[int, int]]) -> int:
+    """Return how deep the functions, as (start, end) in source order, lie in each other."""
     deepest = 0
     open_until: list[int] = []
-    for function in functions:
-        while open_until and open_until[-1] <= function.start_byte:
+    for start, end in functions:
+        while open_until and open_until[-1] <= start:
             open_until.pop()
-        open_until.append(function.end_byte)
+        open_until.append(end)
         deepest = max(deepest, len(open_until))
     return deepest
 

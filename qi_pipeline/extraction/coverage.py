@@ -47,6 +47,13 @@ class Coverage:
         found = [self._tests.get(self._node(target), set()) for target in targets]
         return bool(found) and all(found), tuple(sorted(set().union(*found)))
 
+    def reached_from(self, targets: Iterable[str]) -> frozenset[str]:
+        """Return the declarations that these symbols or declarations lead to, their own included.
+
+        For what takes a function without calling it, such as a table of test cases.
+        """
+        return frozenset(self._reached(map(self._node, targets)))
+
     def _node(self, target: str) -> str:
         return self._declarations.get(target, target)
 

@@ -147,7 +147,8 @@ class DeclaredTypes:
     def names_of(self, path: str) -> FileNames:
         """Return what the names of a file of the snapshot mean."""
         if path not in self._files:
-            self._files[path] = FileNames(self._library.modules[path], path, self._library)
+            module = self._library.modules[path]
+            self._files[path] = FileNames.of_module(module, path, self._library)
         return self._files[path]
 
     def of(self, expression: Node, names: FileNames) -> Type | None:

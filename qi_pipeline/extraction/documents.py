@@ -6,10 +6,14 @@ code means does not belong here.
 
 import json
 import re
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 _LANGUAGES = frozenset({"typescript", "ts"})
 _FENCE: Final = re.compile(r"(?:```|~~~)[ \t]*(?:ts|typescript)\b", re.IGNORECASE)
@@ -49,37 +53,104 @@ def markdown_blocks(text: str) -> list[CodeBlock]:
     if len(lines) > _MAX_LINES:
         raise ValueError(f"more than {_MAX_LINES} lines")
     fences = _plain_fences(lines)
-    readable = lines if fences is None else _without_code(lines, fences)
+    return _any_blocks(lines) if fences is None else _plain_blocks(lines, fences)
+
+
+class _Outline:
+    """Where in a document one is: the headings around, and the paragraph before."""
+
+    def __init__(self) -> None:
+        self._headings: list[tuple[int, str]] = []
+        self._prose = ""
+
+    def heading(self, level: int, title: str) -> None:
+        """Note a heading, which ends the section before."""
+        self._headings = [item for item in self._headings if item[0] < level]
+        self._headings.append((level, plain_text(title)))
+        self._prose = ""
+
+    def paragraph(self, content: str) -> None:
+        """Note a paragraph, wherever it stands."""
+        self._prose = content
+
+    def block(self, content: str, first_line: int, margins: tuple[int, ...] = ()) -> CodeBlock:
+        """Return a code block that stands here; the prose before it belongs to no other."""
+        prose, self._prose = plain_text(self._prose), ""
+        headings = tuple(title for _, title in self._headings)
+        return CodeBlock(content, first_line, headings, prose, margins=margins)
+
+    def follow(self, tokens: list[Token]) -> Iterator[Token]:
+        """Note the headings and paragraphs of a parsed text; yield the TypeScript in between."""
+        for index, token in enumerate(tokens):
+            if token.type == "heading_open":
+                self.heading(int(token.tag[1:]), tokens[index + 1].content)
+            elif token.type == "paragraph_open":
+                self.paragraph(tokens[index + 1].content)
+            elif token.type == "fence" and token.map and _is_typescript(token.info):
+                yield token
+
+
+def _any_blocks(lines: list[str]) -> list[CodeBlock]:
+    """Return the blocks of a document in which fences may stand inside something else."""
+    outline = _Outline()
     blocks: list[CodeBlock] = []
-    headings: list[tuple[int, str]] = []
-    prose = ""
-    tokens = _MARKDOWN.parse("\n".join(readable))
-    for index, token in enumerate(tokens):
-        if token.type == "heading_open":
-            level = int(token.tag[1:])
-            headings = [item for item in headings if item[0] < level]
-            headings.append((level, tokens[index + 1].content))
-            prose = ""
-        elif token.type == "paragraph_open":
-            prose = tokens[index + 1].content
-        elif token.type == "fence" and _is_typescript(token.info) and token.map:
-            first = token.map[0] + 1
-            content = token.content
-            if fences is not None:
-                content = "".join(f"{line}\n" for line in lines[first : fences[first - 1]])
-            blocks.append(
-                CodeBlock(
-                    text=content,
-                    first_line=first + 1,
-                    headings=tuple(plain_text(title) for _, title in headings),
-                    prose=plain_text(prose),
-                    margins=() if fences is not None else _margins(content, lines[first:]),
-                )
-            )
-            prose = ""
+    for token in outline.follow(_MARKDOWN.parse("\n".join(lines))):
+        first = token.map[0] + 1 if token.map else 0
+        margins = _margins(token.content, lines[first:])
+        blocks.append(outline.block(token.content, first + 1, margins))
     return blocks
 
 
+def _plain_blocks(lines: list[str], fences: Mapping[int, int]) -> list[CodeBlock]:
+    """Return the blocks of a document all of whose fences start at the margin.
+
+    Such a fence ends whatever stands before it, so what lies between two of them is read alone.
+    """
+    outline = _Outline()
+    blocks: list[CodeBlock] = []
+    done = 0
+    for first, end in fences.items():
+        _read_text(lines[done:first], outline)
+        done = end + 1
+        if _is_typescript(lines[first].lstrip("`~")):
+            content = "".join(f"{line}\n" for line in lines[first + 1 : end])
+            blocks.append(outline.block(content, first + 2))
+    return blocks
+
+
+def _read_text(lines: list[str], outline: _Outline) -> None:
+    """Note the headings and paragraphs of a text without fences.
+
+    A heading at the margin ends whatever stands before it, too.
+    """
+    section: list[str] = []
+    for line in lines:
+        marks = _HEADING.match(line)
+        if marks is None:
+            section.append(line)
+            continue
+        _read_section(section, outline)
+        section = []
+        title = line[marks.end() :].rstrip(" \t")
+        unmarked = title.rstrip("#")
+        outline.heading(
+            len(marks[0]), (unmarked if unmarked.endswith((" ", "\t")) else title).strip()
+        )
+    _read_section(section, outline)
+
+
+def _read_section(lines: list[str], outline: _Outline) -> None:
+    if all(_PROSE_OR_BLANK.match(line) for line in lines):
+        for blank, group in groupby(lines, key=lambda line: not line.strip(" \t")):
+            if not blank:
+                outline.paragraph("\n".join(group).strip())
+    else:
+        deque(outline.follow(_MARKDOWN.parse("\n".join(lines))), maxlen=0)
+
+
+_HEADING: Final = re.compile(r"#{1,6}(?=[ \t]|\Z)")
+# Lines that can be nothing but part of a paragraph: they start with a letter, emphasis or code.
+_PROSE_OR_BLANK: Final = re.compile(r"[^\W\d_]|\*{1,2}\w|`|[ \t]*\Z")
 # What stands inside a paragraph is not parsed: `plain_text` is all that headings need.
 _MARKDOWN: Final = MarkdownIt("commonmark").disable("inline")
 _OPENING: Final = re.compile(r"(`{3,})[^`]*\Z|(~{3,}).*\Z")
@@ -112,14 +183,6 @@ def _plain_fences(lines: list[str]) -> dict[int, int] | None:
             return None
         index += 1
     return fences
-
-
-def _without_code(lines: list[str], fences: dict[int, int]) -> list[str]:
-    """Return the lines with those inside fences emptied."""
-    emptied = list(lines)
-    for first, end in fences.items():
-        emptied[first + 1 : end] = [""] * (end - first - 1)
-    return emptied
 
 
 def _is_typescript(info: str) -> bool:

@@ -56,14 +56,20 @@ class _ReExport:
 
 
 @dataclass(frozen=True)
-class Import:
-    """One local name that an import statement binds."""
+class ImportedName:
+    """One local name that an import binds."""
 
     local: str
     imported: str
     """Exported name; `*` for a namespace, `default` for a default import."""
     specifier: str
     type_only: bool
+
+
+@dataclass(frozen=True)
+class Import(ImportedName):
+    """One local name that an import statement binds."""
+
     statement: Node
 
 
@@ -239,6 +245,8 @@ class LibraryExports:
         self._files: dict[str, _FileExports] = {}
         self._exports: dict[str, dict[str, Declaration]] = {}
         self._occurrences: dict[str, Occurrences] = {}
+        self._targets: dict[tuple[str, str], str | None] = {}
+        """(specifier, importing file) to the file that is meant."""
         self._file_symbols: dict[str, Mapping[str, Symbol]] = {}
         self.entries: dict[str, str] = {}
         for package in profile.packages:
@@ -386,6 +394,12 @@ class LibraryExports:
         return self.exports_of(target).get(name) if target is not None else None
 
     def _target_file(self, specifier: str, from_file: str) -> str | None:
+        key = specifier, from_file
+        if key not in self._targets:
+            self._targets[key] = self._found_target(specifier, from_file)
+        return self._targets[key]
+
+    def _found_target(self, specifier: str, from_file: str) -> str | None:
         if specifier.startswith("."):
             return resolve_relative(from_file, specifier, self.modules)
         package = self.profile.package_of_specifier(specifier)
@@ -433,8 +447,9 @@ class LibraryExports:
             file = self._file(path)
             specifiers = {item.specifier for item in file.imports.values()}
             for specifier in specifiers | {forward.specifier for forward in file.forwarded}:
-                target = resolve_relative(path, specifier, self.modules)
-                if specifier.startswith(".") and target is not None:
+                relative = specifier.startswith(".")
+                target = self._target_file(specifier, path) if relative else None
+                if target is not None:
                     importers.setdefault(target, set()).add(path)
         reached = {symbol.declaration.file for p in self.symbols.values() for symbol in p.values()}
         reached |= {

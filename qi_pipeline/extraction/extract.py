@@ -5,7 +5,7 @@ the library, every resolved call, and what could not be read or is no pattern. W
 is decided in `files`; verdicts belong to `validation`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -225,13 +225,13 @@ class _Extractor:
         """Ask the type checker about every member call that syntax leaves open, all at once."""
         if self.oracle is None:
             return {}
-        questions: dict[str, tuple[MemberQuestion, ...]] = {}
+        questions: dict[str, Sequence[MemberQuestion]] = {}
         texts: dict[str, str] = {}
         for reading in readings:
-            for path, module, found in reading.programs():
-                if found.questions:
-                    questions[path] = found.questions
-                    texts[path] = module.text
+            for path, text, asked in reading.questions():
+                if asked:
+                    questions[path] = asked
+                    texts[path] = text
         if not questions:
             return {}
         texts.update({path: self.modules[path].text for path in self.modules})

@@ -5,12 +5,10 @@ but that file and what its `Trace` names, so that it can be kept. What only the 
 tell (coverage by tests) is added in `extract`.
 """
 
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
@@ -29,7 +27,12 @@ from qi_pipeline.extraction.coverage import declaration_key
 from qi_pipeline.extraction.documents import CodeBlock, markdown_blocks, notebook_cells
 from qi_pipeline.extraction.exports import LibraryExports, declared_names
 from qi_pipeline.extraction.instructions import block_instruction, unit_instruction
-from qi_pipeline.extraction.members import FileCalls, resolve_file
+from qi_pipeline.extraction.members import (
+    FileCalls,
+    MemberQuestion,
+    resolve_block,
+    resolve_file,
+)
 from qi_pipeline.extraction.pattern import Category, PatternType, SourceKind
 from qi_pipeline.extraction.syntax import (
     Module,
@@ -44,7 +47,6 @@ from qi_pipeline.source.snapshot import SnapshotFile
 
 _FROZEN = ConfigDict(frozen=True)
 _NO_CALLS = FileCalls((), ())
-_NAME = re.compile(r"[A-Za-z_$][\w$]*")
 _BARE = "declares nothing: a bare call is no complete thing"
 Answers = Mapping[int, tuple[str, str]]
 """Offset of a member's name to (package, `Class.member`)."""
@@ -143,7 +145,6 @@ class _Block:
     """One code block of a document, completed and resolved."""
 
     block: CodeBlock
-    raw: Module
     completed: CompletedBlock
     place: str
     """The file, or `file#cell=N`."""
@@ -155,6 +156,16 @@ class _Block:
     is_whole: bool
     """Whether it declares something: a bare call is no complete thing."""
     found: FileCalls
+
+    def calls(self, answers: Answers) -> list[Call]:
+        """Return the block's calls; the offsets of `answers` are those of its module."""
+        place = self.completed.byte_in_module
+        known = {
+            question.name_byte: answers[place(question.name_byte)]
+            for question in self.found.questions
+            if place(question.name_byte) in answers
+        }
+        return _with_answers(self.completed.block, self.found, known)
 
 
 @dataclass(frozen=True)
@@ -170,12 +181,20 @@ class FileReading:
     blocks: tuple[_Block, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
 
-    def programs(self) -> Iterator[tuple[str, Module, FileCalls]]:
-        """Yield (path for the type checker, module, calls) of the file or of its blocks."""
+    def questions(self) -> Iterator[tuple[str, str, Sequence[MemberQuestion]]]:
+        """Yield (path for the type checker, text, questions) of the file or of its blocks."""
         if self.module is not None:
-            yield self.file.path, self.module, self.found
+            yield self.file.path, self.module.text, self.found.questions
         for index, block in enumerate(self.blocks):
-            yield f"{self.file.path}/block-{index}.ts", block.completed.module, block.found
+            place = block.completed.byte_in_module
+            moved = [
+                MemberQuestion(place(q.byte), place(q.name_byte)) for q in block.found.questions
+            ]
+            yield self.block_path(index), block.completed.text, moved
+
+    def block_path(self, index: int) -> str:
+        """Return the path under which the type checker sees a block."""
+        return f"{self.file.path}/block-{index}.ts"
 
 
 class FileExtractor:
@@ -186,6 +205,8 @@ class FileExtractor:
         self.library = library
         self.profile = library.profile
         self.assembler = ModuleAssembler(library)
+        self._library_files: dict[str, bool] = {}
+        """Path to whether the file is part of a package of the library."""
 
     # ── Reading ──────────────────────────────────────────────────────────────────────────────────
 
@@ -216,10 +237,8 @@ class FileExtractor:
                 reason = "code block with a TypeScript syntax error"
                 unreadable.append(Unreadable(place, block.first_line + line - 1, reason))
                 continue
-            if not self._may_use_library(block.text):
-                continue
             completed = complete_block(raw, self.library)
-            found = resolve_file(completed.module, place, self.library)
+            found = resolve_block(completed, place, self.library)
             if not found.calls and not found.questions:
                 continue
             container = " > ".join(block.headings) or PurePosixPath(file.path).stem
@@ -228,7 +247,6 @@ class FileExtractor:
             blocks.append(
                 _Block(
                     block=block,
-                    raw=raw,
                     completed=completed,
                     place=place,
                     container=container,
@@ -240,21 +258,6 @@ class FileExtractor:
             )
             seen[container, name] += 1
         return FileReading(file, known_as, blocks=tuple(blocks), unreadable=tuple(unreadable))
-
-    def _may_use_library(self, text: str) -> bool:
-        """Tell whether a block names anything of the library at all: most do not."""
-        return not self._names.isdisjoint(_NAME.findall(text))
-
-    @cached_property
-    def _names(self) -> frozenset[str]:
-        """The library's exported names, and the words of its packages for imports under others."""
-        specifiers = [s for package in self.profile.packages for s in package.specifiers]
-        words = (
-            word
-            for s in (*specifiers, *self.profile.umbrella.specifiers)
-            for word in _NAME.findall(s)
-        )
-        return frozenset((*self.library.names_anywhere(), *words))
 
     def _blocks(
         self, file: SnapshotFile, text: str, unreadable: list[Unreadable]
@@ -279,17 +282,17 @@ class FileExtractor:
         trace = _Tracer(self.library, self.assembler)
         reaches: dict[str, tuple[str, ...]] = {}
         undecided = 0
-        block_of = {id(b.completed.module): b for b in reading.blocks}
-        for path, module, found in reading.programs():
-            merged = _with_answers(module, found, answers.get(path, {}))
-            undecided += 0 if asked else len(found.questions)
-            block = block_of.get(id(module))
-            if block is None:
-                kind = source_kind(reading.file)
-                calls.extend(LocatedCall(path, kind, call) for call in merged)
-                units.extend(self._code_rows(reading, module, merged, left_out, trace))
-                reaches = self._reaches(reading.file, module, merged)
-            elif merged:
+        if reading.module is not None:
+            path, kind = reading.file.path, source_kind(reading.file)
+            merged = _with_answers(reading.module, reading.found, answers.get(path, {}))
+            undecided += len(reading.found.questions)
+            calls.extend(LocatedCall(path, kind, call) for call in merged)
+            units.extend(self._code_rows(reading, reading.module, merged, left_out, trace))
+            reaches = self._reaches(reading.file, reading.module, merged)
+        for index, block in enumerate(reading.blocks):
+            merged = block.calls(answers.get(reading.block_path(index), {}))
+            undecided += len(block.found.questions)
+            if merged:
                 calls.extend(_block_calls(reading.file, block, merged))
                 if block.is_whole:
                     units.append(self._block_row(reading, block, merged))
@@ -301,7 +304,7 @@ class FileExtractor:
             calls=tuple(calls),
             unreadable=reading.unreadable,
             left_out=tuple(left_out),
-            undecided=undecided,
+            undecided=0 if asked else undecided,
             reaches=reaches,
             trace=trace.result(),
         )
@@ -316,6 +319,7 @@ class FileExtractor:
     ) -> Iterator[UnitRow]:
         path = reading.file.path
         trace.visit(path)
+        occurrences = self.library.occurrences_of(path)
         for unit in cut_units(module, path, source_kind(reading.file), calls):
             try:
                 assembled = self.assembler.assemble(unit)
@@ -329,7 +333,7 @@ class FileExtractor:
             own = self.library.declared_in(path).get(unit.container)
             implements = self.library.symbol_of(own) if own is not None else None
             evidence = [*symbols, *([implements.qualified] if implements else [])]
-            features = measure([unit.statement], symbols, self.profile)
+            features = measure([unit.statement], symbols, self.profile, occurrences)
             yield UnitRow(
                 id=_id(reading.known_as, unit.container, unit.kind, unit.ordinal),
                 types=classify(evidence, unit.container, self.profile),
@@ -347,9 +351,10 @@ class FileExtractor:
 
     def _block_row(self, reading: FileReading, block: _Block, calls: Sequence[Call]) -> UnitRow:
         symbols = symbols_of(calls)
-        module = block.completed.module
-        code = [n for n in module.root.named_children if n.type != "import_statement"]
-        features = measure(code, symbols, self.profile)
+        completed = block.completed
+        statements = completed.block.root.named_children
+        code = [node for node in statements if node.type != "import_statement"]
+        features = measure(code, symbols, self.profile, completed.occurrences)
         stem = PurePosixPath(reading.file.path).stem
         kind = "block" if block.block.cell is None else "cell"
         first = block.block.first_line
@@ -357,11 +362,11 @@ class FileExtractor:
             id=_id(reading.known_as, block.container, kind, block.name, block.ordinal),
             types=classify(symbols, "", self.profile),
             instruction=block_instruction(block.block, stem, packages_of(symbols)),
-            implementation=module.text.strip() + "\n",
+            implementation=completed.text.strip() + "\n",
             complexity=features.complexity,
             category=categorize(features),
             line_range=(first, first + block.block.text.rstrip("\n").count("\n")),
-            dependencies=block.completed.dependencies,
+            dependencies=completed.dependencies,
             symbols=symbols,
             container=block.container,
             source_kind=source_kind(reading.file),
@@ -371,10 +376,12 @@ class FileExtractor:
     # ── The library's call graph ─────────────────────────────────────────────────────────────────
 
     def _in_library(self, file: SnapshotFile) -> bool:
-        known_as = self.profile.layout_free_path(file.path)
-        return file.kind == "implementation" and any(
-            known_as.startswith(f"{package.name}/") for package in self.profile.packages
-        )
+        if file.path not in self._library_files:
+            known_as = self.profile.layout_free_path(file.path)
+            self._library_files[file.path] = file.kind == "implementation" and any(
+                known_as.startswith(f"{package.name}/") for package in self.profile.packages
+            )
+        return self._library_files[file.path]
 
     def _declares(self, file: SnapshotFile, unit: Unit) -> str | None:
         return declaration_key(file.path, unit.container) if self._in_library(file) else None
@@ -482,12 +489,11 @@ def _block_calls(file: SnapshotFile, block: _Block, calls: Sequence[Call]) -> It
     A block leaves imports out that its reader can fill in, so a library name that nothing in the
     block declares means the library.
     """
+    margins, lines_before = block.block.margins, block.block.first_line - 1
     for call in calls:
-        byte = block.completed.byte_in_block(call.byte)
-        line, column = position_of_byte(block.raw, byte)
-        margin = block.block.margins[line - 1] if block.block.margins else 0
-        line += block.block.first_line - 1
-        moved = replace(call, line=line, column=column + margin, byte=byte)
+        column = call.column + (margins[call.line - 1] if margins else 0)
+        line = call.line + lines_before
+        moved = Call(line, column, call.symbol, call.package, call.form, call.byte)
         yield LocatedCall(block.place, source_kind(file), moved)
 
 

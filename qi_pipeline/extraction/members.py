@@ -12,6 +12,7 @@ from typing import Protocol
 
 from tree_sitter import Node
 
+from qi_pipeline.extraction.assembly import CompletedBlock
 from qi_pipeline.extraction.calls import (
     Call,
     CallForm,
@@ -80,8 +81,24 @@ class _Resolver:
     def resolve(self, module: Module, path: str) -> FileCalls:
         if not self._library.is_reached_by(module, path):
             return FileCalls((), ())
-        known = self._library.modules.get(path) is module
-        names = self._types.names_of(path) if known else FileNames(module, path, self._library)
+        if self._library.modules.get(path) is module:
+            return self._calls(self._types.names_of(path))
+        return self._calls(FileNames.of_module(module, path, self._library))
+
+    def resolve_block(self, completed: CompletedBlock, path: str) -> FileCalls:
+        block = completed.block
+        if not completed.added and not self._library.is_reached_by(block, path):
+            return FileCalls((), ())
+        names = FileNames(
+            block,
+            path,
+            self._library,
+            imports=completed.imports,
+            occurrences=completed.occurrences,
+        )
+        return self._calls(names)
+
+    def _calls(self, names: FileNames) -> FileCalls:
         calls = list(imported_calls(names))
         questions: list[MemberQuestion] = []
         for call in member_calls(names, self._classes.called_names):
@@ -117,7 +134,16 @@ class _Resolver:
 
 def resolve_file(module: Module, path: str, library: LibraryExports) -> FileCalls:
     """Return the file's library calls and the member calls that need a type checker."""
+    return _resolver(library).resolve(module, path)
+
+
+def resolve_block(completed: CompletedBlock, path: str, library: LibraryExports) -> FileCalls:
+    """Return the calls of a document's block as `resolve_file` does; offsets are the block's."""
+    return _resolver(library).resolve_block(completed, path)
+
+
+def _resolver(library: LibraryExports) -> _Resolver:
     resolver = library.derived.get("resolver")
     if not isinstance(resolver, _Resolver):
         resolver = library.derived["resolver"] = _Resolver(library)
-    return resolver.resolve(module, path)
+    return resolver

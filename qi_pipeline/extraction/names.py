@@ -6,10 +6,17 @@ that only give such a thing another name. Types belong to `declared_types`.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Self
 
 from tree_sitter import Node
 
-from qi_pipeline.extraction.exports import Import, LibraryExports, Namespace, Symbol, read_imports
+from qi_pipeline.extraction.exports import (
+    ImportedName,
+    LibraryExports,
+    Namespace,
+    Symbol,
+    read_imports,
+)
 from qi_pipeline.extraction.scopes import Occurrences
 from qi_pipeline.extraction.syntax import Module, string_value, text_of
 
@@ -21,18 +28,21 @@ _WRAPPERS = frozenset({"parenthesized_expression", "non_null_expression"})
 class FileNames:
     """Answers what the names of one file mean; shadowed names do not mean the import."""
 
-    def __init__(self, module: Module, path: str, library: LibraryExports) -> None:
-        """Bind the names of `module`, which stands at `path`."""
+    def __init__(
+        self,
+        module: Module,
+        path: str,
+        library: LibraryExports,
+        *,
+        imports: Mapping[str, ImportedName],
+        occurrences: Occurrences,
+    ) -> None:
+        """Bind the names of `module`, which stands at `path`; `imports` are by local name."""
         self.module = module
         self.path = path
         self.library = library
-        self.imports: Mapping[str, Import]
-        if library.modules.get(path) is module:
-            self.imports = library.imports_of(path)
-            self.occurrences = library.occurrences_of(path)
-        else:
-            self.imports = {item.local: item for item in read_imports(module)}
-            self.occurrences = Occurrences(module.root)
+        self.imports = imports
+        self.occurrences = occurrences
         self._top: dict[str, Meaning] = {}
         """Names that mean something in the whole file."""
         self._inner: dict[int, Meaning] = {}
@@ -46,6 +56,17 @@ class FileNames:
         for node in sorted(self.occurrences.of("alias"), key=lambda node: node.start_byte):
             if text_of(node) in self.names:
                 self._bind_alias(node)
+
+    @classmethod
+    def of_module(cls, module: Module, path: str, library: LibraryExports) -> Self:
+        """Return what the names of a module mean, whether the snapshot holds it or not."""
+        imports: Mapping[str, ImportedName]
+        if library.modules.get(path) is module:
+            imports, occurrences = library.imports_of(path), library.occurrences_of(path)
+        else:
+            imports = {item.local: item for item in read_imports(module)}
+            occurrences = Occurrences(module.root)
+        return cls(module, path, library, imports=imports, occurrences=occurrences)
 
     def meaning(self, expression: Node) -> Meaning | None:
         """Return the library symbol or namespace that an expression names."""

@@ -7,9 +7,13 @@ for does not belong here.
 
 import sys
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -83,13 +87,38 @@ _CALLED = """
 (new_expression constructor: (member_expression object: (identifier) @new_object))
 (new_expression constructor: (parenthesized_expression) @new_wrapped)
 """
+# `Timeout` in `NodeJS.Timeout`, and the labels of tuples and index signatures: they neither declare
+# nor mean any name of the file.
+_LABELS = """
+(nested_type_identifier name: (_) @label)
+(required_parameter name: (_) @label)
+(optional_parameter name: (_) @label)
+(index_signature name: (_) @label)
+"""
 _VALUES = """
 (variable_declarator value: (identifier) @alias)
 (variable_declarator value: (member_expression object: (identifier) @alias))
 """
-# Nodes that label something with an identifier without declaring or meaning any name.
-_LABELLED = frozenset({"required_parameter", "optional_parameter", "index_signature"})
-
+_MEASURED = """
+(if_statement) @decision
+(for_statement) @decision
+(for_in_statement) @decision
+(while_statement) @decision
+(do_statement) @decision
+(switch_case) @decision
+(catch_clause) @decision @catch
+(ternary_expression) @decision
+(binary_expression operator: ["&&" "||" "??"]) @decision
+(arrow_function) @function
+(function_expression) @function
+(function_declaration) @function
+(generator_function) @function
+(generator_function_declaration) @function
+(method_definition) @function
+(await_expression) @await
+"""
+# One query finds it all: most of what a query costs is the way through the tree.
+_QUERY = _DECLARED + _MENTIONS + _LABELS + _CALLED + _VALUES + _MEASURED
 
 Extent = tuple[int, int]
 
@@ -135,50 +164,85 @@ _KINDS = (
 
 
 class Occurrences:
-    """Where one file declares, mentions, calls and imports names."""
+    """Where one file declares, mentions, calls and imports names, decides, and waits."""
 
     def __init__(self, root: Node) -> None:
-        """Run the query below `root`."""
+        """Find them below `root` when they are first asked for."""
         self.root = root
-        self._visible: dict[tuple[str, bool], list[tuple[Extent, Declared]]] = {}
-        self._found = unordered_captures(_DECLARED + _MENTIONS + _CALLED + _VALUES, root)
+        self._visible: dict[tuple[bytes | None, bool], list[tuple[Extent, Declared]]] = {}
+        self._extents: dict[str, list[Extent]] = {}
+
+    @cached_property
+    def _found(self) -> Mapping[str, list[Node]]:
+        return unordered_captures(_QUERY, self.root)
 
     def of(self, capture: str, names: Collection[bytes] | None = None) -> list[Node]:
         """Return the nodes of one capture in no particular order; of these `names` if given."""
         found = self._found.get(capture, [])
         return found if names is None else [node for node in found if node.text in names]
 
+    def within(self, capture: str, node: Node) -> list[Extent]:
+        """Return where the nodes of one capture lie in `node`, in source order."""
+        extents = self._extents.get(capture)
+        if extents is None:
+            extents = sorted((found.start_byte, found.end_byte) for found in self.of(capture))
+            self._extents[capture] = extents
+        if not extents:
+            return extents
+        first = bisect_left(extents, (node.start_byte,))
+        return extents[first : bisect_left(extents, (node.end_byte,), first)]
+
     @cached_property
-    def declared(self) -> dict[str, list[Declared]]:
-        """Name to its declarations."""
-        table: dict[str, list[Declared]] = {}
+    def _declaring(self) -> Mapping[bytes | None, list[tuple[Node, Node, str]]]:
+        """Name to the identifiers that declare it, with their patterns and kinds."""
+        table: defaultdict[bytes | None, list[tuple[Node, Node, str]]] = defaultdict(list)
         for kind in _KINDS:
             for pattern in self.of(kind):
                 for node in bound_identifiers(pattern):
-                    table.setdefault(text_of(node), []).append(Declared(node, pattern, kind))
+                    table[node.text].append((node, pattern, kind))
         return table
 
     def meant(self, mention: Node, *, as_type: bool = False) -> Declared | None:
         """Return the declaration that a mention of a name means; None when the file has none."""
-        key = text_of(mention), as_type
-        visible = self._visible.get(key)
-        if visible is None:
-            visible = self._visible[key] = self._visible_as(*key)
         place = mention.start_byte
         best: Declared | None = None
         smallest = _WHOLE_FILE[1] + 1
-        for (start, end), declared in visible:
+        for (start, end), declared in self._visible_as(mention.text, as_type):
             # Scopes nest: of those around a place the smallest is the innermost.
             if start <= place < end and end - start < smallest:
                 best, smallest = declared, end - start
         return best
 
-    def _visible_as(self, name: str, as_type: bool) -> list[tuple[Extent, Declared]]:  # noqa: FBT001
-        return [
-            (declared.extent or _WHOLE_FILE, declared)
-            for declared in self.declared.get(name, ())
-            if (declared.is_type if as_type else declared.is_value)
-        ]
+    def hides(self, mention: Node) -> bool:
+        """Tell whether an inner declaration is what this mention of a name means."""
+        place = mention.start_byte
+        return any(
+            start <= place < end and declared.extent is not None
+            for (start, end), declared in self._visible_as(
+                mention.text, mention.type == "type_identifier"
+            )
+        )
+
+    @cached_property
+    def labels(self) -> frozenset[int]:
+        """Where names stand that neither declare nor mean anything."""
+        return frozenset(node.start_byte for node in self.of("label"))
+
+    def _visible_as(
+        self,
+        name: bytes | None,
+        as_type: bool,  # noqa: FBT001
+    ) -> list[tuple[Extent, Declared]]:
+        key = name, as_type
+        found = self._visible.get(key)
+        if found is None:
+            declarations = [Declared(*item) for item in self._declaring.get(name, ())]
+            found = self._visible[key] = [
+                (declared.extent or _WHOLE_FILE, declared)
+                for declared in declarations
+                if (declared.is_type if as_type else declared.is_value)
+            ]
+        return found
 
 
 _WHOLE_FILE: Extent = (0, sys.maxsize)
@@ -187,59 +251,57 @@ _WHOLE_FILE: Extent = (0, sys.maxsize)
 class Scopes:
     """The inner declarations below one node that hide any of the given top-level names."""
 
-    def __init__(self, source: Node | Occurrences, names: Collection[str]) -> None:
+    def __init__(self, source: Node | Occurrences, names: AbstractSet[str]) -> None:
         """Find the declarations of `names` in the blocks and functions below `source`."""
         self._occurrences = source if isinstance(source, Occurrences) else Occurrences(source)
-        self._names = frozenset(names)
-        self._values: dict[str, list[Extent]] = {}
-        self._types: dict[str, list[Extent]] = {}
-        for name, found in self._occurrences.declared.items():
-            if name in self._names:
-                for declared in found:
-                    self._add(name, declared)
-
-    def _add(self, name: str, declared: Declared) -> None:
-        if declared.extent is None:
-            return
-        if declared.is_value:
-            self._values.setdefault(name, []).append(declared.extent)
-        if declared.is_type:
-            self._types.setdefault(name, []).append(declared.extent)
+        self._names = names
 
     def hides(self, mention: Node) -> bool:
         """Tell whether an inner declaration is what this mention of a name means."""
-        table = self._types if mention.type == "type_identifier" else self._values
-        extents = table.get(text_of(mention))
-        if not extents:
-            return False
-        return any(start <= mention.start_byte < end for start, end in extents)
+        return text_of(mention) in self._names and self._occurrences.hides(mention)
 
-    def free_mentions(self, node: Node) -> Iterator[Node]:
-        """Yield the mentions below `node` that mean a top-level name, declarations too."""
-        mentions, starts = self._mentions
-        first, last = bisect_left(starts, node.start_byte), bisect_left(starts, node.end_byte)
-        yield from mentions[first:last]
+    def free_mentions(self, node: Node) -> list[Node]:
+        """Return the mentions below `node` that mean a top-level name, declarations too."""
+        return self._mentions.nodes[self._below(node)]
+
+    def names_in(self, node: Node) -> frozenset[str]:
+        """Return the names that `free_mentions` finds."""
+        return frozenset(self._mentions.names[self._below(node)])
+
+    def value_names_in(self, node: Node) -> frozenset[str]:
+        """Return those of `names_in` that stand anywhere but in a type."""
+        return frozenset(self._mentions.value_names[self._below(node)]) - {""}
+
+    def _below(self, node: Node) -> slice:
+        starts = self._mentions.starts
+        return slice(bisect_left(starts, node.start_byte), bisect_left(starts, node.end_byte))
 
     @cached_property
-    def _mentions(self) -> tuple[list[Node], list[int]]:
-        """The free mentions in the whole file, and where each starts."""
+    def _mentions(self) -> "_Mentions":
+        names = {name.encode(): name for name in self._names}
+        source = self._occurrences
         found = [
-            mention
-            for mention in self._occurrences.of("name", {name.encode() for name in self._names})
-            if not self.hides(mention) and not _is_member_or_label(mention)
+            (node.start_byte, node, names[node.text or b""])
+            for node in source.of("name", names)
+            if node.start_byte not in source.labels and not source.hides(node)
         ]
-        found.sort(key=lambda mention: mention.start_byte)
-        return found, [mention.start_byte for mention in found]
+        found.sort(key=itemgetter(0))
+        return _Mentions(
+            [start for start, _, _ in found],
+            [node for _, node, _ in found],
+            [name for _, _, name in found],
+            ["" if node.type == "type_identifier" else name for _, node, name in found],
+        )
 
 
-def _is_member_or_label(mention: Node) -> bool:
-    """Tell `Timeout` in `NodeJS.Timeout`, and the labels of tuples and index signatures."""
-    parent = mention.parent
-    if parent is None:
-        return False
-    if parent.type == "nested_type_identifier":
-        return parent.child_by_field_name("name") == mention
-    return parent.type in _LABELLED and parent.child_by_field_name("name") == mention
+class _Mentions(NamedTuple):
+    """The free mentions in a whole file, in source order."""
+
+    starts: list[int]
+    nodes: list[Node]
+    names: list[str]
+    value_names: list[str]
+    """The names of those in types are empty."""
 
 
 def bound_identifiers(pattern: Node) -> list[Node]:

@@ -24,7 +24,12 @@ from tree_sitter import Node
 from qi_pipeline.artefacts import content_hash, file_hash
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.coverage import Coverage, declaration_key
-from qi_pipeline.extraction.exports import LibraryExports, declared_names, read_imports
+from qi_pipeline.extraction.exports import (
+    LibraryExports,
+    declared_names,
+    read_imports,
+    resolve_relative,
+)
 from qi_pipeline.extraction.pattern import UntypedPattern
 from qi_pipeline.extraction.syntax import (
     Module,
@@ -106,18 +111,44 @@ _FUNCTIONS = frozenset(
 
 
 def reaching_tests(
-    functions: Iterable[LibraryFunction], coverage: Coverage, suite: Suite
+    library: LibraryExports, coverage: Coverage, suite: Suite
 ) -> dict[str, tuple[str, ...]]:
-    """Return symbol to the test files of `suite` that reach it, sorted."""
-    known = frozenset(suite.test_files)
-    return {
-        function.symbol: tuple(
-            test
-            for test in coverage.tests_of([declaration_key(function.file, function.name)])[1]
-            if test in known
-        )
-        for function in functions
+    """Return the symbol of each exported function to the test files that reach it, sorted.
+
+    A file reaches what it calls and what it imports, say for a table of cases, itself or by way of
+    a helper beside it, and what that leads to inside the library.
+    """
+    imported = {
+        test: coverage.reached_from(_imported_symbols(library, test)) for test in suite.test_files
     }
+    found: dict[str, tuple[str, ...]] = {}
+    for function in library_functions(library):
+        key = declaration_key(function.file, function.name)
+        calling = frozenset(coverage.tests_of([key])[1])
+        found[function.symbol] = tuple(
+            sorted(test for test, reached in imported.items() if test in calling or key in reached)
+        )
+    return found
+
+
+def _imported_symbols(library: LibraryExports, test: str) -> set[str]:
+    """Return the library's symbols that a test file imports, relative imports followed."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    pending = [test]
+    while pending:
+        path = pending.pop()
+        seen.add(path)
+        for item in library.imports_of(path).values():
+            symbols = library.exports_of_specifier(item.specifier, path)
+            if item.imported in symbols:
+                found.add(symbols[item.imported].qualified)
+            if symbols or not item.specifier.startswith("."):
+                continue
+            target = resolve_relative(path, item.specifier, library.modules)
+            if target is not None and target not in seen:
+                pending.append(target)
+    return found
 
 
 # ── What comes out ───────────────────────────────────────────────────────────────────────────────

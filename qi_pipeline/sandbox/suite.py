@@ -114,9 +114,7 @@ def prepare_suite(
     toolchain = Toolchain(toolchain_dir.resolve())
     vitest = toolchain.package("vitest")
     files = [file for file in snapshot.files if file.kind in _COPIED_KINDS]
-    tests = tuple(
-        file.path for file in files if file.kind == "test" and _TEST_FILE.search(file.path)
-    )
+    tests = suite_files(snapshot)
     if not tests:
         raise QiPipelineError(
             f"commit {snapshot.commit[:12]} of {snapshot.source} holds no test file (*.test.ts, "
@@ -143,6 +141,12 @@ def prepare_suite(
         sandbox=sandbox or Sandbox(),
         limits=limits,
     )
+
+
+def suite_files(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the repository paths of the files that hold tests."""
+    tests = (file.path for file in snapshot.files if file.kind == "test")
+    return tuple(path for path in tests if _TEST_FILE.search(path))
 
 
 def _fill(

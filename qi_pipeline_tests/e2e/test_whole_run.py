@@ -85,6 +85,23 @@ def test_the_index_answers_in_the_terminal(whole_run: Run, terminal: Terminal) -
     assert {hit["category"] for hit in json.loads(basic.stdout)} == {"basic"}
 
 
+def test_the_history_and_the_review_queue_answer_in_the_terminal(
+    whole_run: Run, terminal: Terminal
+) -> None:
+    assert whole_run.returncode == 0, whole_run.stderr
+    evolution = terminal.qi("evolution", "--top", "3")
+    assert evolution.returncode == 0, evolution.stderr
+    assert "Most used" in evolution.stdout
+    assert str(folder_of(terminal, "pattern_evolution")) in evolution.stdout
+    queue = terminal.qi("review", "list", "--json")
+    assert queue.returncode == 0, queue.stderr
+    for row in json.loads(queue.stdout):
+        assert terminal.qi("review", "show", row["id"]).returncode == 0
+    unknown = terminal.qi("review", "accept", "0000")
+    assert unknown.returncode == 2
+    assert "0000" in unknown.stderr
+
+
 def test_check_gives_any_file_its_verdict(
     whole_run: Run, terminal: Terminal, tmp_path: Path
 ) -> None:
@@ -170,7 +187,8 @@ def test_calls_writes_one_object_a_line(whole_run: Run, terminal: Terminal, tmp_
     fields = {"file", "line", "column", "symbol", "package", "form", "source_kind"}
     assert len(rows) > 100
     assert all(set(row) == fields for row in rows)
-    assert {"direct", "new", "static_member"} >= {row["form"] for row in rows}
+    forms = {"direct", "new", "static_member", "instance_member"}
+    assert forms == {row["form"] for row in rows}
 
 
 MILESTONES = {
@@ -180,7 +198,7 @@ MILESTONES = {
     "while answers are generated": "cache/answers/*/answers.jsonl",
 }
 LAST_WRITTEN = {
-    "patterns": "unreadable.json",
+    "patterns": "extraction.json",
     "validated": "validated_patterns.jsonl",
     "datasets": "summary.json",
     "adapters": "training.json",
@@ -210,8 +228,8 @@ def test_a_run_killed_anywhere_finishes_the_next_time(
 ) -> None:
     assert whole_run.returncode == 0, whole_run.stderr
     killed = terminal_in(tmp_path)
-    # The base model and npm packages are the same for every run: taking them saves minutes.
-    for name in ("base-models", "npm"):
+    # What is the same for every run is taken along: that saves minutes.
+    for name in ("base-models", "npm", "embeddings", "library-tests"):
         shutil.copytree(terminal.data / "cache" / name, killed.data / "cache" / name, symlinks=True)
     for milestone in MILESTONES.values():
         kill_at(killed, milestone)

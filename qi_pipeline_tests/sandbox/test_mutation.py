@@ -11,10 +11,10 @@ from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.extract import Extraction, extract_patterns, read_library
 from qi_pipeline.extraction.syntax import parse_module, syntax_error_line
 from qi_pipeline.library.profile import load_profile
+from qi_pipeline.sandbox.limits import SUITE_LIMITS, Limits
 from qi_pipeline.sandbox.mutation import (
     FunctionTester,
     LibraryTests,
-    library_functions,
     library_tests_key,
     prepare_function_tester,
     reaching_tests,
@@ -31,13 +31,15 @@ from qi_pipeline_tests.sandbox.conftest import TOOLCHAIN, Sample
 PARTS = "lib/base/src/parts.ts"
 WATCHED = "lib/tests/base/watched.test.ts"
 BROKEN = "lib/tests/base/broken.test.ts"
+TABLE = "lib/tests/base/table.test.ts"
+HELPER = "lib/tests/base/helper.ts"
 HOPELESS = "lib/tests/base/hopeless.test.ts"
 ENDLESS = "lib/tests/base/endless.test.ts"
 LIBRARY = {
     "lib/base/src/index.ts": """
 export { overloaded, arrow, block, later, record, count, wrapped, deep } from "./parts.js";
 export { renamed as another, careless, lonely, ready, atLoad, setting } from "./parts.js";
-export { inBroken, inHopeless, Pair } from "./parts.js";
+export { inBroken, inHopeless, inTable, byHelper, Pair } from "./parts.js";
 export { arrow as pointed } from "./parts.js";
 """,
     PARTS: """/** Pärts: bytes are not characters. */
@@ -65,13 +67,16 @@ export const wrapped = ((value: number) => doubled(value)) satisfies (value: num
 export const inner = (value: number) => value + 10;
 export const deep = (value: number) => inner(value);
 export const renamed = function (value: number) { return value + 20; };
-export const careless = (value: number) => value;
+export const careless = (value: number) => arrow(value).value;
 export const lonely = (value: number) => value;
 export const ready = (tries: number): boolean => tries > 0;
 export const atLoad = (value: number) => ({ value });
 export const setting = atLoad(1).value;
 export const inBroken = (value: number) => value;
 export const inHopeless = (value: number) => value;
+const same = (value: number) => value;
+export const inTable = (value: number) => same(value);
+export const byHelper = (value: number) => value;
 export interface Pair { left: number }
 export const Pair = (left: number): Pair => ({ left });
 """,
@@ -101,6 +106,17 @@ import { careless, inBroken } from "@qi/base";
 test("fails anyway", () => { careless(1); expect(1).toBe(2); });
 test("in broken", () => expect(inBroken(1)).toBe(1));
 """,
+    TABLE: HEAD
+    + """
+import { inTable } from "@qi/base";
+import { helped } from "./helper.js";
+test.each([inTable])("%o", (same) => expect(same(1)).toBe(1));
+test("helped", () => expect(helped(1)).toBe(1));
+""",
+    HELPER: """
+import { byHelper } from "@qi/base";
+export const helped = (value: number) => byHelper(value);
+""",
     HOPELESS: HEAD
     + """
 import { inHopeless } from "@qi/base";
@@ -120,7 +136,12 @@ class Planted:
     extraction: Extraction
 
 
-def planted(root: Path, sample: Sample, files: dict[str, str]) -> Planted:
+BRIEF = dataclasses.replace(SUITE_LIMITS, wall_seconds=12.0)
+
+
+def planted(
+    root: Path, sample: Sample, files: dict[str, str], limits: Limits = SUITE_LIMITS
+) -> Planted:
     # The sample's own manifests, so that its installed packages serve here too.
     manifests = {
         file.path: sample.snapshot.path_of(file).read_bytes()
@@ -129,10 +150,12 @@ def planted(root: Path, sample: Sample, files: dict[str, str]) -> Planted:
     }
     snapshot = plant(root, {**manifests, **files})
     workspace = prepare_library(snapshot, sample.profile, sample.cache)
-    suite = prepare_suite(snapshot, workspace, sample.profile, TOOLCHAIN, root / "cache")
+    suite = prepare_suite(
+        snapshot, workspace, sample.profile, TOOLCHAIN, root / "cache", limits=limits
+    )
     extraction = extract_patterns(snapshot, sample.profile)
     library = read_library(snapshot, sample.profile)
-    reaching = reaching_tests(library_functions(library), extraction.coverage, suite)
+    reaching = reaching_tests(library, extraction.coverage, suite)
     return Planted(prepare_function_tester(suite, library, reaching), extraction)
 
 
@@ -144,8 +167,7 @@ def parts(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Planted:
 @pytest.fixture(scope="module")
 def judged(parts: Planted) -> LibraryTests:
     tester = parts.tester
-    limits = dataclasses.replace(tester.suite.limits, wall_seconds=12.0)
-    brief = dataclasses.replace(tester, suite=dataclasses.replace(tester.suite, limits=limits))
+    brief = dataclasses.replace(tester, suite=dataclasses.replace(tester.suite, limits=BRIEF))
     return brief.judge_all(workers=2)
 
 
@@ -156,8 +178,9 @@ def function(judged: LibraryTests, name: str) -> Any:
 
 def test_exported_functions_of_every_form_are_found_once(parts: Planted) -> None:
     assert [item.symbol.partition(":")[2] for item in parts.tester.functions] == [
-        "Pair", "another", "arrow", "atLoad", "block", "careless", "count", "deep", "inBroken",
-        "inHopeless", "later", "lonely", "overloaded", "ready", "record", "wrapped",
+        "Pair", "another", "arrow", "atLoad", "block", "byHelper", "careless", "count", "deep",
+        "inBroken", "inHopeless", "inTable", "later", "lonely", "overloaded", "ready", "record",
+        "wrapped",
     ]  # fmt: skip
     another = parts.tester.function("@qi/base:another")
     assert (another.file, another.name) == (PARTS, "renamed")
@@ -206,6 +229,13 @@ def test_a_wrong_body_is_noticed_by_the_test_of_its_function(
     assert WATCHED in found.test_files
 
 
+def test_a_test_may_reach_a_function_without_calling_it_by_name(judged: LibraryTests) -> None:
+    table, helper = function(judged, "inTable"), function(judged, "byHelper")
+    assert (table.status, table.test_files) == ("noticed", (TABLE,))
+    assert table.noticed_by.startswith(f"{TABLE} > ")
+    assert (helper.status, helper.noticed_by) == ("noticed", f"{TABLE} > helped")
+
+
 def test_a_file_that_no_longer_loads_notices(judged: LibraryTests) -> None:
     found = function(judged, "atLoad")
     assert found.status == "noticed"
@@ -216,6 +246,18 @@ def test_a_run_without_end_notices(judged: LibraryTests) -> None:
     found = function(judged, "ready")
     assert found.status == "noticed"
     assert "timed out" in found.noticed_by
+
+
+def test_a_run_that_is_too_slow_even_unchanged_notices_nothing(parts: Planted) -> None:
+    tester = parts.tester
+    limits = dataclasses.replace(BRIEF, wall_seconds=0.2)
+    hurried = dataclasses.replace(
+        tester,
+        suite=dataclasses.replace(tester.suite, limits=limits),
+        functions=(tester.function("@qi/base:arrow"),),
+    )
+    (found,) = hurried.judge_all().functions
+    assert (found.status, found.noticed_by) == ("unnoticed", None)
 
 
 def test_tests_that_look_at_nothing_notice_nothing(judged: LibraryTests) -> None:
@@ -230,7 +272,7 @@ def test_a_test_that_fails_anyway_judges_nothing_and_hides_nothing(judged: Libra
     hopeless = function(judged, "inHopeless")
     assert (hopeless.status, hopeless.test_files) == ("untested", ())
     assert (judged.baseline_failed, judged.problem) == (2, None)
-    assert judged.baseline_passed == 14
+    assert judged.baseline_passed == 16
 
 
 def test_what_no_test_reaches_is_untested(judged: LibraryTests) -> None:
@@ -244,15 +286,10 @@ def test_marks_go_to_the_patterns_that_implement_a_function(
     parts: Planted, judged: LibraryTests
 ) -> None:
     rows = [*parts.extraction.patterns, *parts.extraction.untyped]
-    marks = judged.marks(rows)
-    by_name = {row.container: row for row in rows if row.source_kind == "implementation"}
-    assert marks
-    assert marks.keys() <= {row.id for row in by_name.values()}
-    # A value and a function that is not exported are no exported functions.
-    assert "setting" not in {row.container for row in rows if row.id in marks}
-    for row in rows:
-        if row.id in marks:
-            assert marks[row.id] in {f.status for f in judged.functions if f.name == row.container}
+    # The others call nothing of the library, and what is no function of it has no mark.
+    (careless,) = (row for row in rows if row.container == "careless" and row.source_kind != "test")
+    assert any(row.source_kind == "test" for row in rows)
+    assert judged.marks(rows) == {careless.id: "unnoticed"}
 
 
 def test_a_library_whose_tests_all_fail_has_a_reason_and_no_marks(
@@ -268,14 +305,11 @@ def test_a_library_whose_tests_all_fail_has_a_reason_and_no_marks(
 
 def test_a_file_that_hangs_does_not_silence_the_others(sample: Sample, tmp_path: Path) -> None:
     hangs = HEAD + 'import { ready } from "@qi/base";\ntest("x", () => { for (;;) ready(1); });\n'
-    found = planted(tmp_path, sample, {**LIBRARY, BROKEN: TESTS[BROKEN], ENDLESS: hangs}).tester
-    limits = dataclasses.replace(found.suite.limits, wall_seconds=12.0)
-    suite = dataclasses.replace(found.suite, limits=limits)
-    again = prepare_function_tester(
-        suite, found.library, {"@qi/base:inBroken": [BROKEN], "@qi/base:ready": [ENDLESS]}
-    )
-    assert again.test_files == {"@qi/base:inBroken": (BROKEN,), "@qi/base:ready": ()}
-    assert again.baseline.problem is None
+    files = {**LIBRARY, BROKEN: TESTS[BROKEN], ENDLESS: hangs}
+    tester = planted(tmp_path, sample, files, BRIEF).tester
+    assert tester.test_files["@qi/base:inBroken"] == (BROKEN,)
+    assert tester.test_files["@qi/base:ready"] == ()
+    assert tester.baseline.problem is None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -387,7 +421,7 @@ def whole_sample(sample: Sample) -> Planted:
     )
     extraction = extract_patterns(sample.snapshot, sample.profile)
     library = read_library(sample.snapshot, sample.profile)
-    reaching = reaching_tests(library_functions(library), extraction.coverage, suite)
+    reaching = reaching_tests(library, extraction.coverage, suite)
     return Planted(prepare_function_tester(suite, library, reaching), extraction)
 
 
@@ -415,7 +449,7 @@ def test_the_real_tests_watch_as_many_functions_as_is_known(tmp_path: Path) -> N
     suite = prepare_suite(snapshot, workspace, profile, TOOLCHAIN, tmp_path / "cache")
     library = read_library(snapshot, profile)
     coverage = extract_patterns(snapshot, profile).coverage
-    reaching = reaching_tests(library_functions(library), coverage, suite)
+    reaching = reaching_tests(library, coverage, suite)
     found = prepare_function_tester(suite, library, reaching).judge_all()
     assert (found.baseline_passed, found.baseline_failed) == (159, 0)
     noticed = [item.symbol.split(":")[0] for item in found.functions if item.status == "noticed"]

@@ -421,3 +421,21 @@ def test_the_figures_count_every_row_once_by_status(checker: Checker) -> None:
     assert figures["reasons"]["stale"] == 2
     assert figures["reasons"]["duplicate"] == 1
     assert figures["usable_by_source"] == {"app": 2}
+
+
+def test_what_the_librarys_tests_notice_is_noted_and_decides_nothing(checker: Checker) -> None:
+    rows = grade_patterns(
+        [pattern("a", GOOD), pattern("b", RUDE), pattern("c", ALMOST)],
+        [],
+        checker,
+        {},
+        {},
+        [],
+        library_tests={"a": "unnoticed", "b": "noticed"},
+    )
+    assert [(row.status, row.library_tests) for row in rows] == [
+        ("kept", "unnoticed"),
+        ("rejected", "noticed"),
+        ("kept", None),
+    ]
+    assert grading_figures(rows)["library_tests"] == {"noticed": 1, "unnoticed": 1}
