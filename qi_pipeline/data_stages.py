@@ -27,13 +27,13 @@ from qi_pipeline.artefacts import (
     write_jsonl,
 )
 from qi_pipeline.datasets.build import build_datasets, datasets_key, read_summary
-from qi_pipeline.datasets.fix_mining import MINING_VERSION, Miner
+from qi_pipeline.datasets.fix_mining import Miner
 from qi_pipeline.datasets.fix_pairs import FixPair
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evolution.evolve import evolve
 from qi_pipeline.evolution.report import EvolutionReport
 from qi_pipeline.evolution.write import write_evolution
-from qi_pipeline.extraction.cache import ExtractionCache
+from qi_pipeline.extraction.cache import EXTRACTOR_VERSION, ExtractionCache
 from qi_pipeline.extraction.extract import Extraction, extract_patterns, read_library
 from qi_pipeline.handles import (
     RECOGNITION_FILES,
@@ -72,13 +72,13 @@ from qi_pipeline.source.upstream import UpstreamState, read_upstream
 from qi_pipeline.validation.checker import Checker
 from qi_pipeline.validation.members import CheckedMembers
 from qi_pipeline.validation.patterns import grade_patterns, grading_figures
-from qi_pipeline.validation.review import decisions_hash, read_decisions
+from qi_pipeline.validation.review import ReviewDecision, decisions_hash, read_decisions
+from qi_pipeline.validation.verdict import VALIDATION_VERSION
 from qi_pipeline.validation.workspace import LibraryWorkspace, prepare_library
 
 # Raised by one whenever the code behind a stage changes what it makes from equal input.
-EXTRACTION_VERSION = "2"
+EXTRACTION_VERSION = EXTRACTOR_VERSION
 RECOGNITION_VERSION = "1"
-VALIDATION_VERSION = "2"
 EVOLUTION_VERSION = "1"
 DATASETS_VERSION = "2"
 
@@ -167,7 +167,8 @@ class DataStages:
         with clock() as timer:
             build_directory(folder, lambda target: self._write_patterns(snapshot, target))
         rows = read_jsonl(folder / "patterns.jsonl")
-        handle = PatternSet(directory=folder, data_version=_rows_version(rows))
+        untyped = read_jsonl(folder / "untyped.jsonl")
+        handle = PatternSet(directory=folder, data_version=_rows_version([*rows, *untyped]))
         figures = {
             "patterns": len(rows),
             **handle.extraction(),
@@ -213,6 +214,17 @@ class DataStages:
             },
         )
 
+    def library_hash(self, snapshot: Snapshot) -> str:
+        """Return the hash of everything that decides a verdict."""
+        return content_hash(
+            [
+                VALIDATION_VERSION,
+                snapshot.tree_hash,
+                self.profile.model_dump(),
+                self.toolchain_version(),
+            ]
+        )
+
     # ── validated_patterns ───────────────────────────────────────────────────────────────────────
 
     def library(self, snapshot: Snapshot) -> LibraryWorkspace:
@@ -229,6 +241,7 @@ class DataStages:
     def validated_patterns(self, snapshot: Snapshot, patterns: PatternSet) -> Outcome[ValidatedSet]:
         """Give every pattern its verdict, duplicate cluster and status."""
         tests = self.library_tests(snapshot)
+        decisions = read_decisions(self.settings.review_file)
         folder = self.folder(
             "validated",
             [
@@ -239,13 +252,14 @@ class DataStages:
                 self.profile.model_dump(),
                 self.toolchain_version(),
                 [RECOGNITION_VERSION, EMBEDDING_MODEL_ID],
-                decisions_hash(read_decisions(self.settings.review_file)),
+                decisions_hash(decisions),
             ],
         )
         reused = folder.is_dir()
         with clock() as timer:
             build_directory(
-                folder, lambda target: self._write_verdicts(snapshot, patterns, tests, target)
+                folder,
+                lambda target: self._write_verdicts(snapshot, patterns, tests, decisions, target),
             )
         handle = ValidatedSet(
             directory=folder,
@@ -261,10 +275,10 @@ class DataStages:
         snapshot: Snapshot,
         patterns: PatternSet,
         tests: LibraryTests | None,
+        decisions: Sequence[ReviewDecision],
         target: Path,
     ) -> None:
         rows, untyped = patterns.read(), patterns.untyped()
-        decisions = read_decisions(self.settings.review_file)
         recognized = self._recognized(patterns)
         for name in RECOGNITION_FILES:
             shutil.copyfile(recognized / name, target / name)
@@ -303,14 +317,24 @@ class DataStages:
             self.toolchain_version(),
         ]
         folder = self.settings.cache_dir / "library-tests" / content_hash(key)[:KEY_LENGTH]
+        kept = folder / "library_tests.json"
+        if kept.is_file():
+            return LibraryTests.model_validate_json(kept.read_bytes())
         try:
-            build_directory(folder, lambda target: self._write_library_tests(snapshot, target))
+            tests = self._run_library_tests(snapshot)
         except SandboxRefusedError as refused:
             self.report(f"the library's own tests were not run: {refused}")
             return None
-        return LibraryTests.model_validate_json((folder / "library_tests.json").read_bytes())
+        if tests.problem is not None:
+            # What stands in the way may pass, so it is not kept.
+            self.report(tests.problem)
+            return tests
+        build_directory(
+            folder, lambda target: write_json(target / kept.name, tests.model_dump(mode="json"))
+        )
+        return tests
 
-    def _write_library_tests(self, snapshot: Snapshot, target: Path) -> None:
+    def _run_library_tests(self, snapshot: Snapshot) -> LibraryTests:
         self.report("running the library's own tests against a wrong body of every function")
         suite = prepare_suite(
             snapshot,
@@ -324,10 +348,7 @@ class DataStages:
         reaching = reaching_tests(library, self.extract(snapshot).coverage, suite)
         workers = self.settings.threads
         tester = prepare_function_tester(suite, library, reaching, workers=workers)
-        report = tester.judge_all(workers=workers)
-        if report.problem is not None:
-            self.report(report.problem)
-        write_json(target / "library_tests.json", report.model_dump(mode="json"))
+        return tester.judge_all(workers=workers)
 
     def _recognized(self, patterns: PatternSet) -> Path:
         """Return the folder of what recognition says; decisions in review do not change it."""
@@ -413,31 +434,25 @@ class DataStages:
 
     def _fix_pairs(self, snapshot: Snapshot) -> list[FixPair]:
         """Return the history's violation → fix pairs whose fix still complies today."""
-        key = [
-            MINING_VERSION,
-            VALIDATION_VERSION,
-            snapshot.commit,
-            self.profile.model_dump(),
-            self.toolchain_version(),
-        ]
-        folder = build_directory(
-            self.folder("fix-pairs", key), lambda t: self._write_fix_pairs(snapshot, t)
-        )
-        return [FixPair.model_validate(row) for row in read_jsonl(folder / "current.jsonl")]
-
-    def _write_fix_pairs(self, snapshot: Snapshot, target: Path) -> None:
         miner = Miner(
             self.profile, self.settings.toolchain_dir, self.settings.cache_dir, self.report
         )
         mined = miner.mine(self._location(snapshot))
         for reason in mined.unverified:
             self.report(f"fixes not verified: {reason}")
+        key = [self.library_hash(snapshot), [pair.model_dump() for pair in mined.pairs]]
+        folder = build_directory(
+            self.folder("fix-pairs", key),
+            lambda target: self._write_fix_pairs(snapshot, mined.pairs, target),
+        )
+        return [FixPair.model_validate(row) for row in read_jsonl(folder / "current.jsonl")]
+
+    def _write_fix_pairs(self, snapshot: Snapshot, pairs: Sequence[FixPair], target: Path) -> None:
         with self.checker(snapshot) as checker:
-            verdicts = checker.check_modules({pair.id: pair.after for pair in mined.pairs})
-        current = [pair for pair in mined.pairs if verdicts[pair.id].complies]
-        write_jsonl(target / "pairs.jsonl", (pair.model_dump(mode="json") for pair in mined.pairs))
+            verdicts = checker.check_modules({pair.id: pair.after for pair in pairs})
+        current = [pair for pair in pairs if verdicts[pair.id].complies]
+        write_jsonl(target / "pairs.jsonl", (pair.model_dump(mode="json") for pair in pairs))
         write_jsonl(target / "current.jsonl", (pair.model_dump(mode="json") for pair in current))
-        write_json(target / "unverified.json", list(mined.unverified))
 
     # ── pattern_index ────────────────────────────────────────────────────────────────────────────
 

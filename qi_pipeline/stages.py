@@ -17,7 +17,7 @@ from qi_pipeline.artefacts import (
     directory_hash,
     write_json,
 )
-from qi_pipeline.data_stages import VALIDATION_VERSION, DataStages, clock
+from qi_pipeline.data_stages import DataStages, clock
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.arms import ArmResult, run_arm
 from qi_pipeline.evaluation.gate import Decision, decide_release
@@ -48,6 +48,7 @@ from qi_pipeline.training.base_model import (
 )
 from qi_pipeline.training.presets import Preset, load_preset
 from qi_pipeline.training.run import adapter_key, train_adapter, write_spec
+from qi_pipeline.validation.verdict import VALIDATION_VERSION
 
 # Raised by one whenever the code behind a stage changes what it makes from equal input.
 TRAINING_VERSION = "1"
@@ -227,17 +228,6 @@ class Pipeline(DataStages):
     def _digest(self, model: Path) -> str:
         export = model.parent / "export.json"
         return str(json.loads(export.read_text("utf-8"))["sha256"])
-
-    def library_hash(self, snapshot: Snapshot) -> str:
-        """Return the hash of everything that decides a verdict."""
-        return content_hash(
-            [
-                VALIDATION_VERSION,
-                snapshot.tree_hash,
-                self.profile.model_dump(),
-                self.toolchain_version(),
-            ]
-        )
 
     def measure(
         self, snapshot: Snapshot, tasks: Sequence[Task], models: Mapping[str, Path], suite: str

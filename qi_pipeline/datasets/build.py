@@ -11,7 +11,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from qi_pipeline.artefacts import content_hash, write_bytes, write_json, write_jsonl, write_text
@@ -279,8 +279,9 @@ def _ties(
 ) -> dict[str, set[str]]:
     """Return the id of each pattern and fix pair to what must keep it on one side with others.
 
-    Pairs of one commit tell the same story; a pair's code that stands in the present library is
-    tied to the pattern it became; a test is tied to the unit that its question shows.
+    Pairs of one commit tell the same story, and so do all versions of one declaration, the present
+    one included; code that is nearly the same is tied wherever it stands, and a test to the unit
+    that its question shows.
     """
     ties: defaultdict[str, set[str]] = defaultdict(set)
     for sample in samples:
@@ -289,16 +290,26 @@ def _ties(
             ties[sample.shown].add(f"unit {sample.shown}")
     if not fix_pairs:
         return ties
+    for row in kept:
+        ties[row.pattern.id].add(
+            _declaration(row.pattern.metadata.source_file, row.pattern.container)
+        )
     owners = {f"pattern {row.pattern.id}": row.pattern.id for row in kept}
     texts = {f"pattern {row.pattern.id}": row.pattern.implementation for row in kept}
     for pair in fix_pairs:
         ties[pair.id].add(f"commit {pair.commit}")
+        ties[pair.id].add(_declaration(pair.source_file, pair.container))
         for side, text in (("before", pair.before), ("after", pair.after)):
             owners[f"{side} {pair.id}"] = pair.id
             texts[f"{side} {pair.id}"] = text
     for key, cluster in cluster_near_duplicates(texts).items():
         ties[owners[key]].add(f"near {cluster}")
     return ties
+
+
+def _declaration(source_file: str, container: str) -> str:
+    """Return what a declaration is known by in every layout of the repository."""
+    return f"declaration {PurePosixPath(source_file).name} {container}"
 
 
 def _summarize(dataset: _Dataset, rows: Sequence[ValidatedPattern]) -> DatasetSummary:

@@ -1,37 +1,48 @@
 """Mine violation → fix pairs from a library's history.
 
 A pair is one unit before and after one commit: before, its module breaks a convention rule; after,
-it compiles and breaks none. Both sides are complete modules, judged against the library as it was
-on that side. Flows in: a located repository and the profile. Flows out: `FixPair`s, each with both
-commits. What is asked of a model about a pair belongs to `synthesis`.
+it compiles and breaks none, and is recognisably the same unit. Both sides are complete modules,
+judged against the library as it was on that side. Flows in: a located repository and the profile.
+Flows out: `FixPair`s, each with both commits. What is asked of a model about a pair belongs to
+`fixes`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from string import ascii_letters, digits
 
 from qi_pipeline.artefacts import build_directory, content_hash, read_jsonl, write_jsonl
 from qi_pipeline.datasets.fix_pairs import FixPair
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.assembly import ModuleAssembler, UnfitUnitError
+from qi_pipeline.extraction.cache import EXTRACTOR_VERSION
 from qi_pipeline.extraction.exports import LibraryExports
 from qi_pipeline.extraction.extract import read_library
+from qi_pipeline.extraction.syntax import text_of
 from qi_pipeline.extraction.units import Unit, every_unit
 from qi_pipeline.library.profile import Profile
+from qi_pipeline.recognition.duplicates import tokenize
 from qi_pipeline.source.history import HistoryCommit, main_line, read_history
 from qi_pipeline.source.location import Location
 from qi_pipeline.source.snapshot import Snapshot, SnapshotFile
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.validation.checker import Checker
 from qi_pipeline.validation.program import SourceProgram
-from qi_pipeline.validation.verdict import RuleViolation, Verdict
+from qi_pipeline.validation.verdict import VALIDATION_VERSION, RuleViolation, Verdict
 from qi_pipeline.validation.workspace import entries_among, prepare_library
 
 MINING_VERSION = "1"
 """Raised whenever this module finds other pairs in equal commits."""
+LEAST_KEPT = 0.4
+"""Share of a unit's words that a fix of it keeps; a change that keeps fewer is another unit under
+an old name, and nobody could answer it from the question."""
 _KEY_LENGTH = 16
+_QUOTES = "\"'`"
+_WORD_STARTS = frozenset(f"{ascii_letters}{digits}_${_QUOTES}")
 _MODULES = "qi-modules"
 """Folder of the program's tree in which the modules under judgement stand."""
 
@@ -76,7 +87,7 @@ class Miner:
     def _folder(self, before: HistoryCommit, after: HistoryCommit) -> Path:
         lock = self.toolchain_dir / "package-lock.json"
         key = [
-            MINING_VERSION,
+            [MINING_VERSION, EXTRACTOR_VERSION, VALIDATION_VERSION],
             before.commit,
             after.commit,
             self.profile.model_dump(),
@@ -125,7 +136,7 @@ class Miner:
             )
             for key in mended
             # A module that calls nothing of the library teaches nothing about it.
-            if verdicts[key].complies and verdicts[key].symbols
+            if verdicts[key].complies and verdicts[key].symbols and _is_same_unit(*changed[key])
         ]
 
     def _state(self, location: Location, commit: HistoryCommit) -> "_State | None":
@@ -232,3 +243,16 @@ def _errors(violations: Sequence[RuleViolation]) -> list[RuleViolation]:
 
 def _number(rule: str) -> int:
     return int(rule[1:])
+
+
+def _is_same_unit(before: Unit, after: Unit) -> bool:
+    """Tell whether enough words of a unit are still in its later version."""
+    earlier, later = (
+        Counter(
+            token.strip(_QUOTES)
+            for token in tokenize(text_of(unit.statement))
+            if token[0] in _WORD_STARTS
+        )
+        for unit in (before, after)
+    )
+    return (earlier & later).total() >= LEAST_KEPT * earlier.total()

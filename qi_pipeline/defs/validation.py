@@ -6,13 +6,12 @@ from itertools import islice
 import dagster as dg
 import pandas as pd
 
-from qi_pipeline.data_stages import VALIDATION_VERSION
 from qi_pipeline.defs.common import OWNERS, markdown_picture, markdown_table, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.handles import PatternSet, ValidatedSet
 from qi_pipeline.recognition.agreement import confusion_table
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.validation.verdict import ValidatedPattern
+from qi_pipeline.validation.verdict import VALIDATION_VERSION, ValidatedPattern
 
 _PREVIEW_ROWS = 12
 

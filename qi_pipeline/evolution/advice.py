@@ -95,19 +95,26 @@ def _outside_tests(item: RuleHistory) -> int:
 
 
 def _fixes(rules: Sequence[RuleHistory]) -> Iterator[Recommendation]:
-    """Yield the rules that are broken more than before, the steepest first."""
-    for item in sorted(rules, key=lambda rule: rule.before - _outside_tests(rule)):
-        outside = _outside_tests(item)
-        if outside - item.before >= MIN_RISE:
+    """Yield the rules that are broken more than before, the steepest first.
+
+    Where a window holds no judged commit, there is nothing to compare.
+    """
+    compared = [
+        (item, item.before, _outside_tests(item))
+        for item in rules
+        if item.before is not None and item.recent is not None
+    ]
+    for item, before, outside in sorted(compared, key=lambda found: found[1] - found[2]):
+        if outside - before >= MIN_RISE:
             worst = ", ".join(f"{path} ({n})" for path, n in list(item.files.items())[:2])
             yield Recommendation(
                 action="fix",
                 subject=item.rule,
                 text=(
-                    f"{item.rule} ({item.summary}) went from {item.before:.0f} to {outside} "
+                    f"{item.rule} ({item.summary}) went from {before:.0f} to {outside} "
                     f"violations outside tests; most are in {worst}"
                 ),
-                evidence={"before": item.before, "now": outside},
+                evidence={"before": before, "now": outside},
             )
 
 

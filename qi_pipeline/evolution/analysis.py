@@ -34,6 +34,7 @@ from qi_pipeline.evolution.series import (
     OUTSIDE_TESTS,
     SHOWN_IN,
     Series,
+    judged_of,
     series_of,
     uses_in,
     violations_in,
@@ -55,6 +56,7 @@ def analyse(evolution: Evolution, profile: Profile) -> EvolutionReport:
     rules = found.rules()
     gaps = found.gaps(symbols)
     first, last = evolution.states[0], evolution.states[-1]
+    judged = series.last_judged
     return EvolutionReport(
         library=profile.name,
         first=moment(first),
@@ -64,6 +66,9 @@ def analyse(evolution: Evolution, profile: Profile) -> EvolutionReport:
         window=series.window,
         shallow=evolution.shallow,
         unjudged={s.commit: s.usage.unjudged for s in evolution.states if s.usage.unjudged},
+        judged_before=len(judged_of(series.before)),
+        judged_recent=len(judged_of(series.recent)),
+        last_judged=None if judged is None else moment(judged.state),
         unreadable=sum(file.unreadable for file in last.usage.files.values()),
         symbols=symbols,
         types=found.types(),
@@ -170,35 +175,41 @@ class _Analysis:
         return tuple(sorted(rows, key=lambda row: (-row.calls, row.pattern_type)))
 
     def rules(self) -> tuple[RuleHistory, ...]:
-        """Return the rules that were ever broken, most violations at the last commit first."""
-        known = {rule for step in self.series.changed for rule, _ in step.violations}
-        found = [self._rule(rule) for rule in sorted(known)]
+        """Return the rules that were ever broken, most violations at present first."""
+        now = self.series.last_judged
+        if now is None:
+            return ()
+        known = {rule for step in self.series.judged for rule, _ in step.violations}
+        found = [self._rule(rule, now) for rule in sorted(known)]
         return tuple(sorted(found, key=lambda item: (-item.total, item.rule)))
 
-    def _rule(self, rule: str) -> RuleHistory:
+    def _rule(self, rule: str, now: Step) -> RuleHistory:
         def outside(step: Step) -> int:
             return violations_in(step, rule, OUTSIDE_TESTS)
 
         def everywhere(step: Step) -> int:
             return violations_in(step, rule, SOURCE_KINDS)
 
-        peak = max(self.series.changed, key=everywhere)
+        def mean(window: Sequence[Step]) -> float | None:
+            judged = judged_of(window)
+            return round(self.series.mean(judged, outside), 2) if judged else None
+
+        peak = max(self.series.judged, key=everywhere)
         files = Counter(
             {
                 path: file.violations[rule]
-                for path, file in self.series.last.state.usage.files.items()
+                for path, file in now.state.usage.files.items()
                 if file.kind in OUTSIDE_TESTS and rule in file.violations
             }
         )
-        now = self.series.last.violations
         return RuleHistory(
             rule=rule,
             summary=self.series.profile.rules[rule].summary,
-            violations={kind: n for kind in SOURCE_KINDS if (n := now[rule, kind])},
+            violations={kind: n for kind in SOURCE_KINDS if (n := now.violations[rule, kind])},
             peak=everywhere(peak),
             peak_at=moment(peak.state),
-            before=round(self.series.mean(self.series.before, outside), 2),
-            recent=round(self.series.mean(self.series.recent, outside), 2),
+            before=mean(self.series.before),
+            recent=mean(self.series.recent),
             files=dict(files.most_common(FILES_SHOWN)),
         )
 

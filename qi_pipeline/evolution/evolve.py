@@ -62,6 +62,7 @@ def evolve(
                 _renames(before, after, usages, surveyor, cache)
                 for before, after in pairwise(history)
             ]
+    cache.prune()
     if not any(usage.exports for usage in usages.values()):
         wanted = ", ".join(glob for package in profile.packages for glob in package.entries)
         raise QiPipelineError(

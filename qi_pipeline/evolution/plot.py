@@ -7,6 +7,7 @@ busy week would hide what happened in it.
 import io
 from collections.abc import Sequence
 from itertools import pairwise
+from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
 from qi_pipeline.evolution.lineage import Step
@@ -105,13 +106,26 @@ def _plot_symbols(axes: "Axes", series: Series) -> None:
 
 
 def _plot_rules(axes: "Axes", series: Series) -> None:
-    rules = {rule for step in series.changed for rule, _ in step.violations}
+    _lines(axes, rule_lines(series))
+    gaps = "" if len(series.judged) == len(series.changed) else "; gaps were not judged"
+    axes.set_title(f"Rule violations outside tests{gaps}")
+
+
+def rule_lines(series: Series) -> list[tuple[str, list[float]]]:
+    """Return rule and violations outside tests per changed commit, NaN where none was judged."""
+    judged = {step.state.commit for step in series.judged}
+    rules = {rule for step in series.judged for rule, _ in step.violations}
     lines = [
-        (rule, [violations_in(step, rule, OUTSIDE_TESTS) for step in series.changed])
+        (
+            rule,
+            [
+                violations_in(step, rule, OUTSIDE_TESTS) if step.state.commit in judged else nan
+                for step in series.changed
+            ],
+        )
         for rule in sorted(rules, key=lambda rule: int(rule[1:]))
     ]
-    _lines(axes, [line for line in lines if any(line[1])])
-    axes.set_title("Rule violations outside tests")
+    return [(rule, values) for rule, values in lines if any(value > 0 for value in values)]
 
 
 def _plot_coverage(axes: "Axes", series: Series) -> None:
@@ -132,30 +146,38 @@ def _plot_coverage(axes: "Axes", series: Series) -> None:
     axes.set_title("Exported functions and classes; shown means in an app, tutorial or notebook")
 
 
-def _lines(axes: "Axes", lines: Sequence[tuple[str, Sequence[int]]]) -> None:
-    """Draw lines and write each one's name at its end, moved apart where they would touch."""
+def _lines(axes: "Axes", lines: Sequence[tuple[str, Sequence[float]]]) -> None:
+    """Draw lines and write each one's name at its end, moved apart where they would touch.
+
+    A line has a gap where it is NaN, but is never all gap, and all lines share their gaps.
+    """
     for (_, values), colour in zip(lines, _COLOURS, strict=False):
         axes.plot(values, color=colour, linewidth=1.8, drawstyle="steps-post")
-    top = max((max(values) for _, values in lines), default=1)
+    top = max((max(_known(values).values()) for _, values in lines), default=1.0)
     gap = top / 22
     place = -gap
     ends = sorted(
         (
-            (values[-1], name, colour)
+            (value, name, colour, end)
             for (name, values), colour in zip(lines, _COLOURS, strict=False)
+            for end, value in list(_known(values).items())[-1:]
         ),
     )
-    for value, name, colour in ends:
+    for value, name, colour, end in ends:
         place = max(value, place + gap)
         axes.annotate(
-            f"{name} {value}",
-            xy=(len(lines[0][1]) - 1, value),
-            xytext=(len(lines[0][1]) - 0.4, place),
+            f"{name} {value:.0f}",
+            xy=(end, value),
+            xytext=(end + 0.6, place),
             color=colour,
             fontsize=8,
             va="center",
             annotation_clip=False,
         )
+
+
+def _known(values: Sequence[float]) -> dict[int, float]:
+    return {place: value for place, value in enumerate(values) if not isnan(value)}
 
 
 def _finish(axes: "Axes", steps: Sequence[Step]) -> None:

@@ -54,7 +54,9 @@ class TreeUsage(BaseModel):
     """By repository path; files that use nothing are there too. A second copy of the library in an
     older layout is left out."""
     unjudged: str = ""
-    """Why no rule could be judged; empty when the rules were."""
+    """Why no rule could be judged; empty when the rules were. The violations then mean nothing."""
+    compiler_failed: bool = False
+    """Whether that was the compiler's failure, so that another run may judge this state."""
 
 
 class Rename(BaseModel):
@@ -104,6 +106,19 @@ class Evolution:
     shallow: bool
     """Whether the history begins later than the repository's first commit."""
     work: Work
+
+    @property
+    def unjudged(self) -> int:
+        """States that the rules could not judge, for whatever reason."""
+        return sum(1 for state in self.states if state.usage.unjudged)
+
+    @property
+    def complete(self) -> bool:
+        """Whether another run would find the same: at no state did the compiler fail.
+
+        States whose library no rule can be asked about stay unjudged and do not count here.
+        """
+        return not any(state.usage.compiler_failed for state in self.states)
 
     @property
     def version(self) -> str:

@@ -81,18 +81,19 @@ class RuleHistory(_Frozen):
     rule: str
     summary: str
     violations: dict[str, int]
-    """Source kind to violations at the last commit."""
+    """Source kind to violations at the last judged commit."""
     peak: int
     peak_at: Moment
-    before: float
-    """Mean violations outside tests over the window before the recent one."""
-    recent: float
+    before: float | None
+    """Mean violations outside tests over the judged commits of the window before the recent one;
+    None when none of them was judged."""
+    recent: float | None
     files: dict[str, int]
-    """The files outside tests with most violations at the last commit."""
+    """The files outside tests with most violations at the last judged commit."""
 
     @property
     def total(self) -> int:
-        """Violations at the last commit, tests included."""
+        """Violations at the last judged commit, tests included."""
         return sum(self.violations.values())
 
 
@@ -145,7 +146,14 @@ class EvolutionReport(_Frozen):
     shallow: bool
     """Whether the history begins later than the repository's first commit."""
     unjudged: dict[str, str]
-    """Commit to why its files could not be judged by the rules."""
+    """Commit to why its files could not be judged by the rules; no figure on rules counts it."""
+    judged_before: int
+    """Commits of the window before the recent one that the rules could judge."""
+    judged_recent: int
+    """Commits of the recent window that they could judge; there is advice on rules only when
+    neither number is 0."""
+    last_judged: Moment | None
+    """The commit whose violations count as the present ones; None when none was judged."""
     unreadable: int
     """Files and code blocks with syntax errors at the last commit."""
     symbols: tuple[SymbolHistory, ...]

@@ -9,6 +9,8 @@ two windows that trends compare. What follows from them belongs to `analysis`.
 - A *use* of a symbol is a call or any other mention (a type, a function passed on). Uses in tests
   say that something is tested, not that it is wanted, so shares and trends leave them out. A tree
   is a stock, not a flow: a window's figure is the mean over its commits.
+- Commits that the rules could not judge say nothing about rules: a window's figure for a rule is
+  the mean over its judged commits, and there is none where no commit of the window was judged.
 - *share* = uses of the symbol / uses of all symbols, per commit, then the mean over the window.
 """
 
@@ -44,6 +46,11 @@ def uses_in(step: Step, symbol: str, kinds: Iterable[str]) -> int:
     return sum(step.uses[symbol, kind] for kind in kinds)
 
 
+def judged_of(steps: Iterable[Step]) -> list[Step]:
+    """Return the steps that the rules could judge."""
+    return [step for step in steps if not step.state.usage.unjudged]
+
+
 def violations_in(step: Step, rule: str, kinds: Iterable[str]) -> int:
     """Return the violations of a rule in files of some kinds."""
     return sum(step.violations[rule, kind] for kind in kinds)
@@ -65,6 +72,16 @@ class Series:
     def last(self) -> Step:
         """The last commit."""
         return self.steps[-1]
+
+    @cached_property
+    def judged(self) -> list[Step]:
+        """The changed commits that the rules could judge."""
+        return judged_of(self.changed)
+
+    @property
+    def last_judged(self) -> Step | None:
+        """The last commit that the rules could judge; None when there is none."""
+        return next(iter(judged_of([self.last]) or self.judged[-1:]), None)
 
     @property
     def window(self) -> int:

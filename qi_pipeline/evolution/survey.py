@@ -30,7 +30,7 @@ from qi_pipeline.library.profile import Profile, matches_glob
 from qi_pipeline.source.history import BlobReader
 from qi_pipeline.source.snapshot import SnapshotFile
 from qi_pipeline.source.tree import tree_hash
-from qi_pipeline.validation.compiler import compiler_executable
+from qi_pipeline.validation.compiler import CompilerFailedError, compiler_executable
 from qi_pipeline.validation.program import SourceProgram
 
 _CODE_KINDS = frozenset({"implementation", "app", "test"})
@@ -186,6 +186,9 @@ class Surveyor:
         trace: TracebackType | None,
     ) -> None:
         """End the compiler, if one was needed."""
+        self._end_program()
+
+    def _end_program(self) -> None:
         self._program = None
         self._stack.close()
 
@@ -222,11 +225,16 @@ class Surveyor:
         pieces = {file.path: _pieces(tree, file) for file in new}
         self.files_read += len(new)
         unjudged = ""
+        compiler_failed = False
         violations: Mapping[str, Mapping[str, int]] = {}
         try:
             violations = self._violations(tree, pieces)
         except QiPipelineError as error:
             unjudged = str(error)
+            compiler_failed = isinstance(error.__cause__, CompilerFailedError)
+            if compiler_failed:
+                # The next state gets a fresh one, or it would not be judged either.
+                self._end_program()
         for file in new:
             usage = _usage(tree, file, pieces[file.path], violations.get(file.path, {}))
             found[file.path] = usage
@@ -240,6 +248,7 @@ class Surveyor:
             },
             files={path: usage for path, usage in found.items() if usage is not None},
             unjudged=unjudged,
+            compiler_failed=compiler_failed,
         )
 
     def _file_key(self, tree: Tree, file: SnapshotFile) -> str:

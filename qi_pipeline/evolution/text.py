@@ -53,12 +53,32 @@ def _heading(report: EvolutionReport) -> str:
     if report.shallow:
         lines.append("the clone is shallow: its history begins later than the repository's")
     if report.unjudged:
-        lines.append(f"the rules could not be judged at {len(report.unjudged)} commits")
+        lines.extend(_unjudged(report))
     if report.unreadable:
         lines.append(
             f"{report.unreadable} files or code blocks have syntax errors and were skipped"
         )
     return "\n".join(lines)
+
+
+def _unjudged(report: EvolutionReport) -> list[str]:
+    """Say what the rules could not judge and what the report therefore leaves out."""
+    count = len(report.unjudged)
+    lines = [f"the rules could not be judged at {count} commits; no figure on rules counts these"]
+    if report.last_judged is not None and report.last.commit in report.unjudged:
+        lines.append(
+            f"the violations are those of {report.last_judged.commit[:7]} "
+            f"({report.last_judged.committed_at[:10]}), the last commit that could be judged"
+        )
+    windows = {"before": report.judged_before, "recent": report.judged_recent}
+    empty = " or ".join(name for name, judged in windows.items() if not judged)
+    if empty:
+        lines.append(f"no advice on rules: no commit of the window {empty} could be judged")
+    return lines
+
+
+def _mean(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f}"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:
@@ -136,8 +156,8 @@ def _rule_table(report: EvolutionReport) -> list[str]:
         [
             textwrap.shorten(f"{item.rule} {item.summary}", _SUMMARY_WIDTH, placeholder=" …"),
             *(str(item.violations.get(kind, 0)) for kind in _KINDS),
-            f"{item.before:.0f}",
-            f"{item.recent:.0f}",
+            _mean(item.before),
+            _mean(item.recent),
             str(item.peak),
             item.peak_at.commit[:7],
         ]

@@ -9,7 +9,8 @@ Flows in: an `Evolution` and its profile. Flows out: one folder that appears who
 - `trends.png`.
 
 Tables name symbols as they are called at the last commit. Zero rows are left out of `usage.csv` and
-`violations.csv`.
+`violations.csv`. Of a commit that the rules could not judge, `violations.csv` has no row,
+`commits.csv` no number of violations, and the plot no point.
 """
 
 import csv
@@ -86,7 +87,7 @@ def _commit_rows(series: Series) -> Iterator[_Row]:
             len(state.usage.files),
             calls[False],
             calls[True],
-            step.violations.total(),
+            None if state.usage.unjudged else step.violations.total(),
             state.usage.unjudged,
         )
 
@@ -114,6 +115,6 @@ _VIOLATION_COLUMNS: Final = ("commit", "rule", "source_kind", "violations", "out
 
 
 def _violation_rows(series: Series) -> Iterator[_Row]:
-    for step in series.changed:
+    for step in series.judged:
         for (rule, kind), count in sorted(step.violations.items()):
             yield step.state.commit, rule, kind, count, kind in OUTSIDE_TESTS

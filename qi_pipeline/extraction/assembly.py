@@ -7,7 +7,7 @@ never inlined. Where two files use one name for different things, the one reache
 
 import re
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -30,6 +30,10 @@ MAX_MODULE_LINES: Final = 500
 """Lines beyond which a unit with its helpers is nothing that a person would ask for. In the real
 library 4% of the units are larger, up to 6,100 lines, most of them inlined; the longest that reads
 as one example has 456."""
+
+MAX_FILE_LINES: Final = 20_000
+"""Lines that the units of one file may take together, helpers included. Units that share helpers
+multiply them, and the work with them: in the real library a file takes up to 4,700."""
 
 
 class UnfitUnitError(Exception):
@@ -216,12 +220,18 @@ class _Draft:
     taken: set[str] = field(default_factory=set)
     """The names of the module."""
     lines: int = 0
+    left: int = MAX_FILE_LINES
+    """Lines that the unit's file has left for it."""
 
     def count(self, nodes: Iterable[Node]) -> None:
         """Count the lines of the unit or of a helper."""
         self.lines += sum(node.end_point.row - node.start_point.row + 1 for node in nodes)
         if self.lines > MAX_MODULE_LINES:
             raise UnfitUnitError(f"too large: over {MAX_MODULE_LINES} lines with its helpers")
+        if self.lines > self.left:
+            raise UnfitUnitError(
+                f"its file is too large: over {MAX_FILE_LINES} lines with the helpers of each unit"
+            )
 
     def name(self, thing: _Declared | _Imported, file: str, local: str) -> None:
         """Give `thing`, which `file` calls `local`, a name that nothing else has."""
@@ -244,21 +254,29 @@ class ModuleAssembler:
         """Use the parsed files and exports of `library`."""
         self._library = library
         self._files: dict[str, _File] = {}
+        self._lines: Counter[str] = Counter()
+        """File to the lines that its units took."""
 
     def assemble(self, unit: Unit) -> Assembled:
         """Return the unit as a complete module.
 
-        Raises UnfitUnitError when that takes too many lines, or a relative import that the
-        snapshot cannot resolve.
+        Raises UnfitUnitError when that takes too many lines, alone or with the units of its file
+        before it, or a relative import that the snapshot cannot resolve.
         """
         file = self._file(unit.file)
         own = [name for name, _, _ in declared_names(unit.statement)]
-        draft = _Draft(frozenset(_Declared(unit.file, name) for name in own))
+        draft = _Draft(
+            frozenset(_Declared(unit.file, name) for name in own),
+            left=MAX_FILE_LINES - self._lines[unit.file],
+        )
         for name in own:
             draft.name(_Declared(unit.file, name), unit.file, name)
         test = _test_parts(unit, file) if unit.kind == "test" else None
         nodes = test.nodes if test else _statements(file, own)
-        self._collect(unit.file, nodes, draft)
+        try:
+            self._collect(unit.file, nodes, draft)
+        finally:
+            self._lines[unit.file] += draft.lines
         renamed = {
             name: new for name, new in draft.renamed.get(unit.file, {}).items() if "." in name
         }

@@ -20,7 +20,7 @@ from qi_pipeline.extraction.files import FileExtraction, Trace, statement_hash
 from qi_pipeline.extraction.signatures import Signatures
 from qi_pipeline.source.snapshot import SnapshotFile
 
-EXTRACTOR_VERSION: Final = "2"
+EXTRACTOR_VERSION: Final = "3"
 """Goes up whenever the same file may give something else."""
 _MAX_BYTES: Final = 256_000_000
 """Size beyond which the entries that were not used for longest go: hundreds of commits fit."""

@@ -245,8 +245,19 @@ def plain_text(markdown: str) -> str:
 
     What is longer than any heading or paragraph of a person is cut.
     """
-    text = re.sub(r"!?\[([^\]\[]*)\]\([^)(]*\)", r"\1", markdown[:_MAX_TITLE])
-    text = re.sub(r"\*{1,3}(\S(?:.*?\S)?)\*{1,3}", r"\1", text)
-    text = re.sub(r"(?<!\w)_{1,3}(\S(?:.*?\S)?)_{1,3}(?!\w)", r"\1", text)
-    text = re.sub(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF\uFE0F\u200D]", "", text)
-    return re.sub(r"\s+", " ", text).strip()
+    text = markdown[:_MAX_TITLE]
+    if _MARKED.search(text):
+        text = _LINK.sub(r"\1", text)
+        text = _STARS.sub(r"\1", text)
+        text = _UNDERSCORES.sub(r"\1", text)
+        text = _EMOJI.sub("", text)
+    return _WHITE_SPACE.sub(" ", text).strip()
+
+
+_LINK: Final = re.compile(r"!?\[([^\]\[]*)\]\([^)(]*\)")
+_STARS: Final = re.compile(r"\*{1,3}(\S(?:.*?\S)?)\*{1,3}")
+_UNDERSCORES: Final = re.compile(r"(?<!\w)_{1,3}(\S(?:.*?\S)?)_{1,3}(?!\w)")
+_EMOJI: Final = re.compile(r"[\U0001F000-\U0001FAFF\u2600-\u27BF\u2B00-\u2BFF\uFE0F\u200D]")
+_WHITE_SPACE: Final = re.compile(r"\s+")
+# What one of the expressions above begins with: most titles and paragraphs have none of it.
+_MARKED: Final = re.compile(f"[\\[*_]|{_EMOJI.pattern}")

@@ -170,6 +170,7 @@ class Occurrences:
         """Find them below `root` when they are first asked for."""
         self.root = root
         self._visible: dict[tuple[bytes | None, bool], list[tuple[Extent, Declared]]] = {}
+        self._inner: dict[tuple[bytes | None, bool], list[Extent]] = {}
         self._extents: dict[str, list[Extent]] = {}
 
     @cached_property
@@ -213,15 +214,15 @@ class Occurrences:
                 best, smallest = declared, end - start
         return best
 
-    def hides(self, mention: Node) -> bool:
-        """Tell whether an inner declaration is what this mention of a name means."""
-        place = mention.start_byte
-        return any(
-            start <= place < end and declared.extent is not None
-            for (start, end), declared in self._visible_as(
-                mention.text, mention.type == "type_identifier"
-            )
-        )
+    def inner(self, name: bytes | None, *, as_type: bool) -> list[Extent]:
+        """Return where an inner declaration of a name is what mentions of it mean."""
+        key = name, as_type
+        extents = self._inner.get(key)
+        if extents is None:
+            visible = self._visible_as(name, as_type)
+            extents = [extent for extent, declared in visible if declared.extent is not None]
+            self._inner[key] = extents
+        return extents
 
     @cached_property
     def labels(self) -> frozenset[int]:
@@ -258,9 +259,13 @@ class Scopes:
 
     def hides(self, mention: Node) -> bool:
         """Tell whether an inner declaration is what this mention of a name means."""
-        return text_of(mention) in self._names and self._occurrences.hides(mention)
+        if text_of(mention) not in self._names:
+            return False
+        is_type = mention.type == "type_identifier"
+        inner = self._occurrences.inner(mention.text, as_type=is_type)
+        return any(start <= mention.start_byte < end for start, end in inner)
 
-    def free_mentions(self, node: Node) -> list[Node]:
+    def free_mentions(self, node: Node) -> tuple[Node, ...]:
         """Return the mentions below `node` that mean a top-level name, declarations too."""
         return self._mentions.nodes[self._below(node)]
 
@@ -280,27 +285,28 @@ class Scopes:
     def _mentions(self) -> "_Mentions":
         names = {name.encode(): name for name in self._names}
         source = self._occurrences
-        found = [
-            (node.start_byte, node, names[node.text or b""])
-            for node in source.of("name", names)
-            if node.start_byte not in source.labels and not source.hides(node)
-        ]
+        found: list[tuple[int, Node, str, str]] = []
+        for node in source.of("name"):
+            name = names.get(node.text or b"")
+            if name is None:
+                continue
+            start, is_type = node.start_byte, node.type == "type_identifier"
+            inner = source.inner(node.text, as_type=is_type)
+            hidden = any(first <= start < end for first, end in inner) if inner else False
+            if not hidden and start not in source.labels:
+                found.append((start, node, name, "" if is_type else name))
         found.sort(key=itemgetter(0))
-        return _Mentions(
-            [start for start, _, _ in found],
-            [node for _, node, _ in found],
-            [name for _, _, name in found],
-            ["" if node.type == "type_identifier" else name for _, node, name in found],
-        )
+        starts, nodes, every, values = zip(*found, strict=True) if found else ((), (), (), ())
+        return _Mentions(starts, nodes, every, values)
 
 
 class _Mentions(NamedTuple):
     """The free mentions in a whole file, in source order."""
 
-    starts: list[int]
-    nodes: list[Node]
-    names: list[str]
-    value_names: list[str]
+    starts: tuple[int, ...]
+    nodes: tuple[Node, ...]
+    names: tuple[str, ...]
+    value_names: tuple[str, ...]
     """The names of those in types are empty."""
 
 

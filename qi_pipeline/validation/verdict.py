@@ -22,6 +22,9 @@ class Diagnostic(BaseModel):
     """The library's function or member at whose call the compiler complains, as it is written."""
 
 
+VALIDATION_VERSION = "2"
+"""Goes up whenever an equal module may get another verdict, or an equal row another grade."""
+
 Severity = Literal["error", "warning"]
 Status = Literal["kept", "repaired", "review", "rejected"]
 LibraryTestsMark = Literal["noticed", "unnoticed", "untested"]

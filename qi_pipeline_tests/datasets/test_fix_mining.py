@@ -5,6 +5,7 @@ import pytest
 
 from qi_pipeline.datasets.fix_mining import Mined, Miner
 from qi_pipeline.datasets.fix_pairs import FixPair
+from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.library.profile import load_profile
 from qi_pipeline.settings import PROJECT_ROOT, Settings
 from qi_pipeline.source.location import locate
@@ -132,3 +133,33 @@ def test_the_real_history_holds_verified_pairs(tmp_path: Path) -> None:
     assert not mined.unverified
     assert len({pair.id for pair in mined.pairs}) == len(mined.pairs)
     assert all(pair.rules and pair.before != pair.after for pair in mined.pairs)
+
+
+def test_a_unit_that_was_written_anew_is_no_fix(repository: GitRepository, tmp_path: Path) -> None:
+    other = """
+import { match } from "@qi/base";
+import { half } from "./half.js";
+export function size(text: string): string {
+  const words = text.trim().split(" ").filter((word) => word.length > 3);
+  return match((count) => `${count} long`, (error) => error.message, half(words.length));
+}
+"""
+    halves = VIOLATION[: VIOLATION.index("export function size")]
+    repository.commit({MAIN: other, MAIN.replace("main", "half"): halves}, "write anew")
+    assert mine(repository, tmp_path).pairs == ()
+
+
+def test_what_could_not_be_verified_is_tried_again(
+    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit({MAIN: FIXED}, "mend")
+
+    def unreachable(*_arguments: object) -> None:
+        raise QiPipelineError("npm could not install anything")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("qi_pipeline.datasets.fix_mining.prepare_library", unreachable)
+        first = mine(repository, tmp_path)
+    assert first.pairs == ()
+    assert "npm could not install" in first.unverified[0]
+    assert len(mine(repository, tmp_path).pairs) == 1

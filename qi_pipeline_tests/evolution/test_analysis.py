@@ -11,7 +11,8 @@ from qi_pipeline.evolution.records import (
     TreeUsage,
     Work,
 )
-from qi_pipeline.evolution.report import EvolutionReport, SymbolHistory
+from qi_pipeline.evolution.report import EvolutionReport, RuleHistory, SymbolHistory
+from qi_pipeline.evolution.text import render_evolution
 from qi_pipeline.extraction.exports import DeclarationKind
 from qi_pipeline_tests.evolution.planted import PROFILE
 
@@ -27,13 +28,16 @@ def state(
     exports: dict[str, DeclarationKind] | None = None,
     renames: Sequence[Rename] = (),
     changed: bool = True,
+    unjudged: str = "",
 ) -> State:
     return State(
         commit=f"{number:040x}",
         committed_at=f"2026-01-{number + 1:02d}T00:00:00+00:00",
         subject=f"step {number}",
         changed=changed,
-        usage=TreeUsage(exports=FUNCTIONS if exports is None else exports, files=files),
+        usage=TreeUsage(
+            exports=FUNCTIONS if exports is None else exports, files=files, unjudged=unjudged
+        ),
         renames=tuple(renames),
     )
 
@@ -245,6 +249,64 @@ def test_rules_that_are_broken_more_and_more_are_told_with_the_worst_files() -> 
     told = advice(found, "fix")
     assert told.keys() == {"R2"}
     assert "went from 2 to 8 violations outside tests; most are in a.ts (8)" in told["R2"]
+
+
+def judged_at(*numbers: int, violations: Sequence[int] = (14,) * 6) -> EvolutionReport:
+    """Return the report on states of which only some could be judged."""
+    states = []
+    for number, count in enumerate(violations):
+        judged = number in numbers
+        found = {"R1": count} if judged and count else {}
+        files = {"a.ts": FileUsage(kind="app", calls={MAP: 1}, violations=found)}
+        states.append(state(number, files, unjudged="" if judged else "the compiler ended"))
+    return report(states)
+
+
+def rule_r1(found: EvolutionReport) -> RuleHistory:
+    (rule,) = found.rules
+    return rule
+
+
+def test_what_was_not_judged_before_is_no_rise() -> None:
+    found = judged_at(3, 4, 5)
+    rule = rule_r1(found)
+    assert (rule.before, rule.recent, rule.total, rule.peak) == (None, 14, 14, 14)
+    assert (found.judged_before, found.judged_recent) == (0, 3)
+    assert advice(found, "fix") == {}
+    text = render_evolution(found)
+    assert "the rules could not be judged at 3 commits" in text
+    assert "no advice on rules: no commit of the window before could be judged" in text
+    assert "the violations are those of" not in text
+
+
+def test_what_is_not_judged_now_is_not_clean() -> None:
+    found = judged_at(0, 1, 2, violations=(2, 2, 14, 14, 14, 14))
+    rule = rule_r1(found)
+    assert (rule.before, rule.recent, rule.violations) == (6, None, {"app": 14})
+    assert rule.files == {"a.ts": 14}
+    assert found.last_judged is not None
+    assert found.last_judged.subject == "step 2"
+    assert (found.judged_before, found.judged_recent) == (3, 0)
+    assert advice(found, "fix") == {}
+    text = render_evolution(found)
+    assert "the violations are those of 0000000 (2026-01-03), the last commit that could" in text
+    assert "no advice on rules: no commit of the window recent could be judged" in text
+
+
+def test_rule_figures_are_means_over_the_judged_commits_of_a_window() -> None:
+    found = judged_at(1, 3, 4, violations=(99, 2, 99, 8, 10, 99))
+    rule = rule_r1(found)
+    assert (rule.before, rule.recent, rule.total, rule.peak) == (2, 9, 10, 10)
+    assert rule.peak_at.subject == "step 4"
+    assert "went from 2 to 10 violations" in advice(found, "fix")["R1"]
+    assert "no advice on rules" not in render_evolution(found)
+
+
+def test_a_history_that_was_never_judged_has_no_rules_and_says_so() -> None:
+    found = judged_at()
+    assert (found.rules, found.last_judged, advice(found, "fix")) == ((), None, {})
+    text = render_evolution(found)
+    assert "no advice on rules: no commit of the window before or recent could be judged" in text
 
 
 def test_a_declining_symbol_is_told_with_its_figures() -> None:

@@ -1,11 +1,16 @@
+import os
+import signal
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evolution import survey
 from qi_pipeline.evolution.analysis import analyse
 from qi_pipeline.evolution.evolve import evolve
 from qi_pipeline.evolution.text import render_evolution
+from qi_pipeline.validation.program import SourceProgram
 from qi_pipeline_tests.evolution.planted import (
     APP,
     APP_PATH,
@@ -19,6 +24,7 @@ from qi_pipeline_tests.evolution.planted import (
     STATE,
     TEST,
     TEST_PATH,
+    TOOLCHAIN,
     Planted,
     calls,
 )
@@ -179,7 +185,39 @@ def test_a_library_that_cannot_be_judged_is_still_counted_and_says_why(planted: 
     assert first.calls["@qi/base:success", "app"] == 1
     assert second.state.usage.unjudged == ""
     # What could not be judged is tried again.
-    assert planted.evolve().work.states_surveyed == 1
+    again = planted.evolve()
+    assert again.work.states_surveyed == 1
+    # It comes out the same: the report is as complete as it can be.
+    assert (again.unjudged, again.complete) == (1, True)
+
+
+def test_a_compiler_that_dies_costs_one_state_and_the_evolution_is_incomplete(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compilers: list[int] = []
+
+    class Watched(SourceProgram):
+        def __enter__(self) -> Self:
+            super().__enter__()
+            assert self.compiler_pid is not None
+            compilers.append(self.compiler_pid)
+            return self
+
+    def kill_first(line: str) -> None:
+        if line.startswith("1/3"):
+            os.kill(compilers[0], signal.SIGKILL)
+
+    monkeypatch.setattr(survey, "SourceProgram", Watched)
+    planted.commit(STATE)
+    planted.commit({APP_PATH: APP + "export const three = success(3);\n"})
+    head = planted.commit({APP_PATH: APP + "export const four = success(4);\n"})
+    arguments = (planted.repository.path, head, PROFILE, TOOLCHAIN, planted.cache)
+    evolution = evolve(*arguments, kill_first)
+    assert [bool(state.usage.unjudged) for state in evolution.states] == [False, True, False]
+    assert (evolution.unjudged, evolution.complete) == (1, False)
+    mended = evolve(*arguments)
+    assert mended.work.states_surveyed == 1
+    assert (mended.unjudged, mended.complete) == (0, True)
 
 
 def test_a_merge_is_one_step_of_the_main_line(planted: Planted) -> None:

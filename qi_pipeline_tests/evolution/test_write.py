@@ -1,11 +1,16 @@
 import csv
+import dataclasses
 from collections import Counter
+from math import isnan
 from pathlib import Path
 
 import pytest
 
 from qi_pipeline.evolution import write
 from qi_pipeline.evolution.analysis import analyse
+from qi_pipeline.evolution.plot import rule_lines
+from qi_pipeline.evolution.records import Evolution
+from qi_pipeline.evolution.series import series_of
 from qi_pipeline.evolution.text import render_evolution
 from qi_pipeline.evolution.write import read_report, write_evolution
 from qi_pipeline_tests.evolution.conftest import Sample
@@ -53,6 +58,48 @@ def test_the_tables_agree_with_each_other(folder: Path) -> None:
             assert int(row["calls"]) == calls[commit, False]
             assert int(row["calls_in_tests"]) == calls[commit, True]
             assert int(row["violations"]) == violations[commit]
+
+
+@pytest.fixture
+def partly_judged(sample: Sample) -> tuple[Evolution, set[str]]:
+    """Return the sample as if two commits, the last among them, could not be judged."""
+    states = list(sample.evolution.states)
+    lost = {len(states) // 2, len(states) - 1}
+    for number in lost:
+        usage = states[number].usage.model_copy(
+            update={"unjudged": "the compiler ended", "compiler_failed": True}
+        )
+        states[number] = dataclasses.replace(states[number], usage=usage)
+    commits = {states[number].commit for number in lost}
+    return dataclasses.replace(sample.evolution, states=tuple(states)), commits
+
+
+def test_the_tables_say_nothing_of_violations_where_none_was_judged(
+    partly_judged: tuple[Evolution, set[str]], tmp_path: Path
+) -> None:
+    evolution, unjudged = partly_judged
+    folder = write_evolution(evolution, PROFILE, tmp_path / "evolution")
+    empty = {row["commit"] for row in rows(folder, "commits.csv") if not row["violations"]}
+    assert empty == unjudged
+    assert unjudged.isdisjoint(row["commit"] for row in rows(folder, "violations.csv"))
+    assert unjudged <= {row["commit"] for row in rows(folder, "usage.csv")}
+    assert (folder / "trends.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plot_has_a_gap_where_none_was_judged(
+    partly_judged: tuple[Evolution, set[str]], sample: Sample
+) -> None:
+    evolution, unjudged = partly_judged
+    series = series_of(evolution, PROFILE)
+    whole = dict(rule_lines(series_of(sample.evolution, PROFILE)))
+    lines = rule_lines(series)
+    assert lines
+    for rule, values in lines:
+        for step, value, judged in zip(series.changed, values, whole[rule], strict=True):
+            if step.state.commit in unjudged:
+                assert isnan(value)
+            else:
+                assert value == judged
 
 
 def test_equal_histories_write_equal_bytes(folder: Path, sample: Sample, tmp_path: Path) -> None:

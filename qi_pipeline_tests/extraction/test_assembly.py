@@ -1,9 +1,12 @@
 """Units as complete modules: what is imported, what is inlined, what is left out."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from tree_sitter import Node
 
+from qi_pipeline.extraction import assembly
 from qi_pipeline.extraction.syntax import parse_module, syntax_error_line
 from qi_pipeline_tests.extraction.planted import APP, DOC, extract, pattern_of
 
@@ -480,3 +483,28 @@ def test_a_block_that_only_declares_types_uses_nothing(tmp_path: Path) -> None:
     found = extract(tmp_path, {DOC: "```ts\ntype A = Result<number>\n```"})
     assert not [p for p in found.patterns if p.metadata.source_file == DOC]
     assert found.left_out == ()
+
+
+def test_the_work_for_a_chain_of_helpers_does_not_grow_with_the_square_of_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length, limit, steps = 300, 2_000, 0
+    count = assembly._Draft.count
+
+    def counted(draft: assembly._Draft, nodes: Iterable[Node]) -> None:
+        nonlocal steps
+        steps += 1
+        count(draft, nodes)
+
+    monkeypatch.setattr(assembly, "MAX_FILE_LINES", limit)
+    monkeypatch.setattr(assembly._Draft, "count", counted)
+    chain = [f"function f{i}(x: number) {{ return success(f{i + 1}(x)); }}" for i in range(length)]
+    text = "\n".join(['import { success } from "@qi/base";', *chain])
+    end = f"function f{length}(x: number) {{ return success(x); }}"
+    found = extract(tmp_path, {APP: f"{text}\n{end}"})
+    assert steps <= limit + 2 * length
+    reason = "its file is too large: over 2000 lines with the helpers of each unit"
+    assert {item.reason for item in found.left_out} == {reason}
+    containers = {pattern.container for pattern in found.patterns}
+    assert {"f0", "f1"} <= containers
+    assert f"f{length}" not in containers

@@ -158,3 +158,29 @@ def test_the_short_way_through_plain_documents_gives_the_same_blocks(lines: list
         if token.type == "fence" and token.map and token.info.strip() == "ts"
     ]
     assert [(b.first_line, b.text) for b in markdown_blocks(text)] == full
+
+
+@pytest.mark.parametrize(
+    ("before", "headings", "prose"),
+    [
+        ("# A #\n## B#\nfirst\n\nsecond\nline\n", ("A", "B#"), "second line"),
+        ("Setext\n---\ntext\n", ("Setext",), "text"),
+        ("# A\n- # listed\n\n  item\n", ("listed",), "item"),
+        ("text\n\n    code\n", (), "text"),
+        ("[a]: http://b\n", (), ""),
+        ("text\n```sh\nls\n```\n", (), "text"),
+        ("text\n# A\n", ("A",), ""),
+    ],
+)
+def test_what_stands_before_a_fence_at_the_margin_is_read(
+    before: str, headings: tuple[str, ...], prose: str
+) -> None:
+    (block,) = markdown_blocks(f"{before}```ts\na()\n```\n")
+    assert (block.headings, block.prose) == (headings, prose)
+    # A quoted fence further down makes the whole document be read as Markdown.
+    quoted, _ = markdown_blocks(f"{before}```ts\na()\n```\n\n> ```ts\n> b()\n> ```\n")
+    assert (quoted.headings, quoted.prose, quoted.first_line) == (
+        headings,
+        prose,
+        block.first_line,
+    )

@@ -1,7 +1,8 @@
 // Runs one untrusted module and then its tests, and says how the tests ended.
 //
 // Standard input: {"nonce", "library": path, "module": code, "tests": code, "entry": file name}.
-// Standard output: among whatever the module writes, one line `NONCE {"failures", "assertions"}`.
+// Standard output: among whatever the module writes, one line `NONCE {"failures", "assertions",
+// "settled"}` in ASCII, or `NONCE {"refused"}` where the tests cannot run whatever the module is.
 //
 // A pass cannot be claimed by the module:
 // - The nonce and the tests are read from a pipe that is drained before the module runs, live in
@@ -9,21 +10,34 @@
 //   snapshots, V8 flags, uninitialised memory, other modules' scopes - is out of reach: denied by
 //   Node's permissions and flags, or not among the modules that can be imported.
 // - The tests assert through functions captured before the module runs; intrinsics are frozen by
-//   Node (--frozen-intrinsics) and global names are locked here, so neither `assert`, prototypes,
+//   Node (--frozen-intrinsics); global names, the functions and classes of Node's modules and of
+//   the library are locked here (lock.cjs). So neither `assert`, `Buffer`, prototypes,
 //   `JSON.stringify`, streams nor the loader can be replaced under the tests.
-// - An assertion that failed counts even when the module swallows its exception.
+// - The verdict is written as a string, by functions captured before: no object that the module can
+//   reach sees the nonce.
+// - An assertion that failed counts even when the module swallows its exception, and one that could
+//   not even be recorded, say at the end of the stack, is missed among those that succeeded.
 // What remains possible: the module sees what the tests hand to it (arguments, and through
-// `toString` the text of callbacks), may change those objects, and may answer with proxies.
+// `toString` the text of callbacks), may change those objects, may not call those callbacks, and
+// may answer with proxies. It may change what no name leads to: objects that a package uses as
+// prototypes without a class, classes that are made only when they are needed, classes of Node's
+// own that no module exports, and state that the library's own functions change.
 "use strict";
 
 const { readSync, writeSync } = require("node:fs");
 const builtins = require("node:module").builtinModules;
 const vm = require("node:vm");
+const { Locks } = require("./lock.cjs");
 
 const finish = process.reallyExit.bind(process);
 const toJson = JSON.stringify;
 const { apply, ownKeys } = Reflect;
+const { charCodeAt, padStart, slice } = String.prototype;
+const numberToString = Number.prototype.toString;
 const MESSAGE_LIMIT = 2000;
+// What is told of failures must fit into the limit of output many times over.
+const FAILURES_LIMIT = 20;
+const FAILURES_TEXT_LIMIT = 8000;
 
 // What pure library code has a use for. Everything else is reachable for the library alone, which
 // is loaded before the module and hands nothing on.
@@ -65,13 +79,34 @@ function errorWithSettableHooks() {
   return Object.setPrototypeOf(LibraryError, Error);
 }
 
-function loadLibrary(path) {
+// The library's exports by specifier, each loaded when it is first asked for. `locks` is told of
+// every function and class that comes to be meanwhile, whether it is exported or not.
+function loadLibrary(path, locks) {
   const code = require("node:fs").readFileSync(path, "utf8");
   const loaded = { exports: {} };
-  const parameters = ["module", "exports", "require", "Error"];
+  let loading = 0;
+  const made = (value) => {
+    if (loading > 0) locks.addFunction(value);
+    return value;
+  };
+  const whileLoading = (action) => {
+    loading += 1;
+    try {
+      return action();
+    } finally {
+      loading -= 1;
+    }
+  };
+  const parameters = ["module", "exports", "require", "Error", "made"];
   const run = vm.compileFunction(code, parameters, { filename: "library" });
-  run(loaded, loaded.exports, require, errorWithSettableHooks());
-  return loaded.exports;
+  whileLoading(() => run(loaded, loaded.exports, require, errorWithSettableHooks(), made));
+  const find = (specifier) => {
+    const exported = whileLoading(() => loaded.exports[specifier]());
+    if (isFunction(exported)) locks.addFunction(exported);
+    else locks.addHolder(exported);
+    return exported;
+  };
+  return { has: (specifier) => Object.hasOwn(loaded.exports, specifier), find };
 }
 
 const isFunction = (value) => typeof value === "function";
@@ -80,8 +115,12 @@ const isClass = (name) => /^[A-Z]/.test(name);
 // The tests' own view of an assertion function: counted, and its failure remembered.
 function counted(original, tally) {
   const remember = (error) => {
-    tally.failures.push(describe(error));
+    record(tally, describe(error));
     throw error;
+  };
+  const settle = (value) => {
+    tally.settled += 1;
+    return value;
   };
   return function assertion(...parameters) {
     tally.assertions += 1;
@@ -91,7 +130,7 @@ function counted(original, tally) {
     } catch (error) {
       remember(error);
     }
-    return outcome instanceof Promise ? outcome.then(undefined, remember) : outcome;
+    return outcome instanceof Promise ? outcome.then(settle, remember) : settle(outcome);
   };
 }
 
@@ -123,6 +162,15 @@ function describe(error) {
   return text.length > MESSAGE_LIMIT ? `${text.slice(0, MESSAGE_LIMIT)}…` : text;
 }
 
+// Keep the first failures; further ones change nothing about the verdict.
+function record({ failures }, text) {
+  let room = FAILURES_TEXT_LIMIT;
+  for (const failure of failures) room -= failure.length;
+  if (failures.length === 0 || (failures.length < FAILURES_LIMIT && text.length <= room)) {
+    failures.push(text);
+  }
+}
+
 function moduleOf(values, identifier) {
   const names = Object.keys(values).filter((name) => name !== "default");
   const fallback = values.default ?? values;
@@ -152,8 +200,8 @@ class Loader {
   }
 
   #make(specifier) {
-    if (Object.hasOwn(this.#library, specifier)) {
-      return moduleOf(Object.freeze(this.#library[specifier]()), specifier);
+    if (this.#library.has(specifier)) {
+      return moduleOf(Object.freeze(this.#library.find(specifier)), specifier);
     }
     const name = specifier.replace(/^node:/, "");
     const values = builtins.includes(name) ? this.#builtin(name) : undefined;
@@ -162,15 +210,15 @@ class Loader {
   }
 }
 
-async function dynamicImport(loader, specifier) {
-  const found = loader.find(specifier);
+async function evaluated(found, locks) {
+  locks.close();
   if (found.status === "unlinked") await found.link(() => undefined);
   if (found.status === "linked") await found.evaluate();
   return found;
 }
 
 // Names that a module would reach the outside by, or pull from under the tests, stay as they are.
-function lockGlobals() {
+function lockGlobals(locks) {
   for (const name of INTROSPECTION) {
     Object.defineProperty(process, name, { value: undefined, writable: false, configurable: false });
   }
@@ -188,11 +236,22 @@ function lockGlobals() {
   }
 }
 
-function report(nonce, record) {
-  let rest = Buffer.from(`\n${nonce} ${toJson(record)}\n`);
+// JSON in ASCII: a character is a byte, so what was written of it can be cut off.
+function asciiOf(text) {
+  let ascii = "";
+  for (let at = 0; at < text.length; at += 1) {
+    const code = apply(charCodeAt, text, [at]);
+    const digits = code < 128 ? "" : apply(padStart, apply(numberToString, code, [16]), [4, "0"]);
+    ascii += code < 128 ? text[at] : `\\u${digits}`;
+  }
+  return ascii;
+}
+
+function report(nonce, verdict) {
+  let rest = `\n${nonce} ${asciiOf(toJson(verdict))}\n`;
   while (rest.length > 0) {
     try {
-      rest = rest.subarray(writeSync(1, rest));
+      rest = apply(slice, rest, [writeSync(1, rest)]);
     } catch (error) {
       // The reader is behind; the descriptor may have been made non-blocking.
       if (error.code !== "EAGAIN") throw error;
@@ -203,36 +262,50 @@ function report(nonce, record) {
 
 async function main() {
   const { nonce, library: path, module: code, tests: testCode, name } = readRequest();
-  const library = loadLibrary(path);
-  const tally = { assertions: 0, failures: [] };
+  const locks = new Locks();
+  const library = loadLibrary(path, locks);
+  const tally = { assertions: 0, settled: 0, failures: [] };
   const asserts = assertsFor(tally);
+  const shared = (builtin) => {
+    const values = require(`node:${builtin}`);
+    if (!FOR_MODULES.has(builtin)) return values;
+    locks.addHolder(values);
+    if (isFunction(values)) locks.addPrototypes(values);
+    return values;
+  };
   const forTests = new Loader(library, (builtin) => {
     if (builtin === "assert") return { ...asserts.loose, default: asserts.loose };
     if (builtin === "assert/strict") return { ...asserts.strict, default: asserts.strict };
-    // A copy: the module may change its own view of a built-in module, not that of the tests.
-    return Object.freeze({ ...require(`node:${builtin}`) });
+    return shared(builtin);
   });
   const forModule = new Loader(library, (builtin) =>
-    FOR_MODULES.has(builtin) ? require(`node:${builtin}`) : undefined,
+    FOR_MODULES.has(builtin) ? shared(builtin) : undefined,
   );
+  const isAnswer = (specifier) => specifier.replace(/\.(js|ts)$/, "") === `./${name}`;
   try {
     const answer = new vm.SourceTextModule(code, {
       identifier: name,
-      importModuleDynamically: (specifier) => dynamicImport(forModule, specifier),
+      importModuleDynamically: (specifier) => evaluated(forModule.find(specifier), locks),
     });
+    const findForTests = (specifier) =>
+      isAnswer(specifier) ? answer : forTests.find(specifier);
     const tests = new vm.SourceTextModule(testCode, {
       identifier: "tests",
-      importModuleDynamically: (specifier) => dynamicImport(forTests, specifier),
+      importModuleDynamically: (specifier) => evaluated(findForTests(specifier), locks),
     });
-    const isAnswer = (specifier) => specifier.replace(/\.(js|ts)$/, "") === `./${name}`;
+    const missing = tests.dependencySpecifiers.find((specifier) => !isFound(findForTests, specifier));
+    if (missing !== undefined) {
+      report(nonce, { refused: `the tests import ${toJson(missing)}, which is not there` });
+    }
     await answer.link((specifier) => forModule.find(specifier));
-    await tests.link((specifier) => (isAnswer(specifier) ? answer : forTests.find(specifier)));
-    lockGlobals();
+    await tests.link(findForTests);
+    lockGlobals(locks);
+    locks.close();
     await answer.evaluate();
     await tests.evaluate();
   } catch (error) {
     const said = describe(error);
-    if (!tally.failures.includes(said)) tally.failures.push(said);
+    if (!tally.failures.includes(said)) record(tally, said);
   }
   report(nonce, tally);
 }

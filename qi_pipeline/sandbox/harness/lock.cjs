@@ -1,0 +1,126 @@
+// Makes what tests and answer share unchangeable, as --frozen-intrinsics makes the language's own
+// objects: functions of Node and of the library, what hangs on them, and the prototypes of classes.
+//
+// Instances stay as they are, and may be given an own property of a locked name: a prototype's
+// properties become accessors whose setter defines on the instance (what Object.freeze forbids).
+// Figures and objects that a function or a class keeps stay its own to change.
+"use strict";
+
+const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, preventExtensions } = Object;
+const { ownKeys } = Reflect;
+
+const isFunction = (value) => typeof value === "function";
+const isObject = (value) => typeof value === "object" && value !== null;
+
+function isPlain(value) {
+  const prototype = getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+class Locks {
+  #seen = new Set([Object.prototype, Function.prototype]);
+  #pending = [];
+
+  // A function of its own, with what it inherits from and makes.
+  addFunction(value) {
+    this.#add(value, this.#lockFunction);
+  }
+
+  // An object that functions are taken from: a module's exports, a namespace.
+  addHolder(value) {
+    this.#add(value, this.#lockHolder);
+  }
+
+  // The functions that are an object's own data; nothing is read through a getter.
+  lockMethods(value) {
+    for (const name of ownKeys(value)) {
+      const property = getOwnPropertyDescriptor(value, name);
+      if (isFunction(property.value)) this.#lockFixed(value, name, property);
+    }
+    this.#add(getPrototypeOf(value), this.#lockPrototype);
+  }
+
+  // Lock everything that was added, and what leads on from there.
+  close() {
+    while (this.#pending.length > 0) {
+      const { value, lock } = this.#pending.pop();
+      lock.call(this, value);
+    }
+  }
+
+  #add(value, lock) {
+    if (value === null || this.#seen.has(value)) return;
+    this.#seen.add(value);
+    this.#pending.push({ value, lock });
+  }
+
+  #lockFixed(owner, name, property) {
+    if (property.configurable) {
+      const fixed = "value" in property ? { writable: false } : {};
+      defineProperty(owner, name, { ...fixed, configurable: false });
+    } else if (property.writable) {
+      defineProperty(owner, name, { writable: false });
+    }
+    if (isFunction(property.value)) this.addFunction(property.value);
+  }
+
+  #lockFunction(value) {
+    for (const name of ownKeys(value)) {
+      const property = getOwnPropertyDescriptor(value, name);
+      if (name === "prototype" && isObject(property.value)) {
+        this.#add(property.value, this.#lockPrototype);
+        this.#lockFixed(value, name, property);
+      } else if (isFunction(property.value) || !("value" in property)) {
+        this.#lockFixed(value, name, property);
+      }
+    }
+    const parent = getPrototypeOf(value);
+    if (isFunction(parent)) this.addFunction(parent);
+  }
+
+  #lockPrototype(value) {
+    for (const name of ownKeys(value)) {
+      const property = getOwnPropertyDescriptor(value, name);
+      if (property.configurable && "value" in property) {
+        this.#lockInherited(value, name, property);
+      } else {
+        this.#lockFixed(value, name, property);
+      }
+    }
+    preventExtensions(value);
+    this.#add(getPrototypeOf(value), this.#lockPrototype);
+  }
+
+  #lockInherited(prototype, name, { value, enumerable }) {
+    defineProperty(prototype, name, {
+      get: () => value,
+      set(given) {
+        if (this === prototype) throw new TypeError(`${String(name)} is shared and cannot be set`);
+        const own = { value: given, writable: true, enumerable: true, configurable: true };
+        defineProperty(this, name, own);
+      },
+      enumerable,
+      configurable: false,
+    });
+    if (isFunction(value)) this.addFunction(value);
+  }
+
+  #lockHolder(value) {
+    for (const name of ownKeys(value)) {
+      let held;
+      try {
+        // A getter may put what it loads in its own place.
+        held = value[name];
+      } catch {
+        // What is not there on this machine is for nobody to change.
+      }
+      const property = getOwnPropertyDescriptor(value, name);
+      if (isFunction(held) || !("value" in property)) this.#lockFixed(value, name, property);
+      if (isFunction(held)) this.addFunction(held);
+      else if (isObject(held) && isPlain(held)) this.addHolder(held);
+      else if (isObject(held)) this.#add(getPrototypeOf(held), this.#lockPrototype);
+    }
+  }
+}
+
+module.exports = { Locks };
