@@ -5,6 +5,7 @@ but that file and what its `Trace` names, so that it can be kept. What only the 
 tell (coverage by tests) is added in `extract`.
 """
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -408,6 +409,16 @@ class FileExtractor:
         return {name: tuple(sorted(targets)) for name, targets in found.items()}
 
 
+WHOLE_FILE = "whole file"
+"""Stands for the imported name where `import("./…")` may take anything of a file."""
+_IMPORT_EXPRESSION = re.compile(r"""\bimport\s*\(\s*["'`](\.[^"'`]+)["'`]""")
+
+
+def relative_expressions(module: Module) -> list[str]:
+    """Return the relative paths of a file's `import("./…")`, as values and in types."""
+    return _IMPORT_EXPRESSION.findall(module.text) if "import(" in module.text else []
+
+
 class _Tracer:
     """Notes what the extraction of one file took from other files."""
 
@@ -426,6 +437,10 @@ class _Tracer:
                 (path, item.specifier, item.imported)
                 for item in self._library.imports_of(path).values()
                 if item.specifier.startswith(".")
+            )
+            self._imports.update(
+                (path, specifier, WHOLE_FILE)
+                for specifier in relative_expressions(self._library.modules[path])
             )
 
     def put_in(self, path: str, helpers: Sequence[tuple[str, str]]) -> None:

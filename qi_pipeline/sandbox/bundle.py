@@ -102,12 +102,13 @@ def transpile(
     """Return the JavaScript of every module, by its name; no module's text affects another's.
 
     A text that brings the transpiler down is found by halving and reported as its own error.
+
+    Raises QiPipelineError when the transpiler fails on a trivial text as well.
     """
     if not modules:
         return {}
     script = HARNESS / "transpile.mjs"
-    request = {"esbuild": str(toolchain.package("esbuild").resolve()), "modules": dict(modules)}
-    outcome = _run_tool(script, request, [toolchain.node_modules, script], sandbox)
+    outcome = _run_transpiler(script, modules, toolchain, sandbox)
     if outcome.succeeded:
         found: dict[str, dict[str, str]] = json.loads(outcome.stdout)
         return {
@@ -116,6 +117,7 @@ def transpile(
         }
     if len(modules) == 1:
         (name,) = modules
+        _require_transpiler(script, toolchain, sandbox)
         reason = f"the transpiler {outcome.ending.replace('_', ' ')} on this text"
         return {name: Transpiled(None, f"{reason}: {outcome.stderr.strip()[:500]}")}
     names = list(modules)
@@ -127,6 +129,23 @@ def transpile(
             {name: modules[name] for name in half}, toolchain, sandbox
         ).items()
     }
+
+
+def _run_transpiler(
+    script: Path, modules: Mapping[str, str], toolchain: Toolchain, sandbox: Sandbox
+) -> ProcessOutcome:
+    request = {"esbuild": str(toolchain.package("esbuild").resolve()), "modules": dict(modules)}
+    return _run_tool(script, request, [toolchain.node_modules, script], sandbox)
+
+
+def _require_transpiler(script: Path, toolchain: Toolchain, sandbox: Sandbox) -> None:
+    outcome = _run_transpiler(script, {"trivial": "export {};"}, toolchain, sandbox)
+    if not outcome.succeeded:
+        raise QiPipelineError(
+            f"the transpiler of {toolchain.directory} {outcome.describe()} on a text of one line: "
+            f"{outcome.stderr.strip()[:500]}; install the toolchain again (npm ci in "
+            f"{toolchain.directory})"
+        )
 
 
 def _run_tool(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.sandbox.bundle import HARNESS, Toolchain, Transpiled, bundle_library, transpile
 from qi_pipeline.sandbox.limits import MODULE_LIMITS, Limits
 from qi_pipeline.sandbox.sandbox import SCRATCH, Sandbox, find_node
@@ -32,6 +33,9 @@ TestStatus = Literal["passed", "failed", "timed_out", "crashed", "no_verdict", "
 MODULE_NAME = "solution"
 """Tests import the module under test as `./solution`."""
 _OUTPUT_SHOWN = 4000
+_UNSETTLED = (
+    "an assertion neither succeeded nor failed: the tests do not wait for it, or the stack ended"
+)
 _NODE_FLAGS = (
     # What Node itself denies: files but the named ones, processes, workers, add-ons, inspector.
     "--experimental-permission", "--no-addons", f"--allow-fs-read={SCRATCH}/*",
@@ -61,11 +65,12 @@ class TestRun:
     """passed: the tests' end was reached and no assertion failed. failed: an assertion failed, the
     module or its tests threw, or nothing was asserted. timed_out: a limit of time. crashed: the
     process died or went beyond another limit. no_verdict: it ended by itself, before the tests did.
-    refused: it was not run, because a text is no TypeScript."""
+    refused: it was not run, because a text is no TypeScript or the tests import what is not there,
+    such as a test runner."""
     assertions: int
     """Assertions that ran; 0 where the process did not live to tell."""
     failures: tuple[str, ...]
-    """What failed, in order; why there is no verdict, where there is none."""
+    """The first twenty that failed, in order; why there is no verdict, where there is none."""
     output: str
     """What the module wrote, the first 4,000 characters."""
     seconds: float
@@ -109,11 +114,12 @@ class ModuleTester:
             "tests": tests.code,
             "name": MODULE_NAME,
         }
-        script = (HARNESS / "module.cjs").resolve()
-        allowed = (f"--allow-fs-read={script}", f"--allow-fs-read={self.library}")
+        script, locks = (HARNESS / "module.cjs").resolve(), (HARNESS / "lock.cjs").resolve()
+        readable = [script, locks, self.library]
+        allowed = [f"--allow-fs-read={place}" for place in readable]
         outcome = self.sandbox.run(
             [find_node(), *_NODE_FLAGS, *allowed, script],
-            readable=[script, self.library],
+            readable=readable,
             directory=SCRATCH,
             limits=self.limits,
             stdin=json.dumps(request).encode(),
@@ -131,12 +137,41 @@ def prepare_tester(
 ) -> ModuleTester:
     """Return what runs modules against the library of `workspace`, bundling that once.
 
-    Raises QiPipelineError when the toolchain is missing or the library cannot be bundled.
+    Raises QiPipelineError when the toolchain is missing, the library cannot be bundled, or a module
+    that is known to be right or wrong is not told to be so.
     """
     sandbox = sandbox or Sandbox()
     toolchain = Toolchain(toolchain_dir)
     library = bundle_library(workspace, toolchain, cache_dir, sandbox).resolve()
-    return ModuleTester(library, toolchain, sandbox, limits)
+    tester = ModuleTester(library, toolchain, sandbox, limits)
+    _require_sound(tester)
+    return tester
+
+
+_PROBES: Mapping[TestStatus, str] = {
+    "passed": "export const sum = (left: number, right: number): number => left + right;",
+    "failed": "export const sum = (left: number, right: number): number => left - right;",
+}
+_PROBE_TESTS = """
+import { strict as assert } from "node:assert";
+import { sum } from "./solution";
+assert.equal(sum(2, 3), 5);
+"""
+
+
+def _require_sound(tester: ModuleTester) -> None:
+    """Refuse tools that do not work here, whose failures would count as those of the modules."""
+    runs = tester.run_many(
+        {status: ModuleTest(module, _PROBE_TESTS) for status, module in _PROBES.items()}
+    )
+    for expected, run in runs.items():
+        if run.status != expected:
+            raise QiPipelineError(
+                f"the tester does not work on this machine: a module that should have {expected} "
+                f"is {run.status.replace('_', ' ')} ({' '.join(run.failures)[:500]}); check that "
+                "node is version 20, install the toolchain again (npm ci), and see that the limits "
+                "leave room for a module of one line"
+            )
 
 
 def run_module_tests(module: str, tests: str, tester: ModuleTester) -> TestRun:
@@ -169,10 +204,14 @@ def _batches(named: Mapping[str, str]) -> Iterator[dict[str, str]]:
 def _judge(outcome: ProcessOutcome, nonce: str, limits: Limits) -> TestRun:
     record, output = split_verdict(outcome.stdout, nonce)
     shown = (output + outcome.stderr)[:_OUTPUT_SHOWN]
+    if record is not None and "refused" in record:
+        return TestRun("refused", 0, (record["refused"],), shown, outcome.seconds)
     if record is not None:
         failures = tuple(record["failures"])
         if not failures and record["assertions"] == 0:
             failures = ("the tests asserted nothing",)
+        if not failures and record["settled"] != record["assertions"]:
+            failures = (_UNSETTLED,)
         status: TestStatus = "failed" if failures else "passed"
         return TestRun(status, record["assertions"], failures, shown, outcome.seconds)
     status, reason = _without_verdict(outcome, limits)

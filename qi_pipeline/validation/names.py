@@ -6,6 +6,7 @@ is a guess: a name with two meanings has none. What is done with a name belongs 
 `staleness`.
 """
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,6 +107,34 @@ class LibraryNames:
         for path in self.library.modules:
             if any(path.startswith(f"{folder}/") for folder in folders):
                 yield path
+
+    def symbol_beside(self, specifier: str, name: str, source_file: str | None) -> Symbol | None:
+        """Return the export that a relative import means when it leads to a file of the library.
+
+        What no file of the repository writes (`source_file` is None) leads nowhere: there the path
+        must end as one file does that exports the name. A barrel's name says nothing.
+        """
+        if source_file is not None:
+            declaration = self.library.declaration_of(specifier, source_file, name)
+            return None if declaration is None else self.library.symbol_of(declaration)
+        parts = [part for part in specifier.split("/") if part not in (".", "..")]
+        stem = posixpath.join(*parts).removesuffix(".js").removesuffix(".ts") if parts else ""
+        if posixpath.basename(stem) in ("", "index"):
+            return None
+        found = {
+            symbol
+            for path in self._package_files()
+            if path.endswith((f"/{stem}.ts", f"/{stem}/index.ts"))
+            and (declaration := self.library.exports_of(path).get(name)) is not None
+            and (symbol := self.library.symbol_of(declaration)) is not None
+        }
+        return found.pop() if len(found) == 1 else None
+
+    def imported_symbol(self, item: Import) -> Symbol | None:
+        """Return the export that an import from one of the library's packages brings in."""
+        if not self.is_library(item.specifier):
+            return None
+        return self.library.exports_of_specifier(item.specifier, "").get(item.imported)
 
     @cached_property
     def foreign_imports(self) -> Mapping[str, Import]:

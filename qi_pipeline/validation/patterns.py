@@ -21,8 +21,10 @@ from qi_pipeline.validation.names import LibraryNames
 from qi_pipeline.validation.repair import Repair, complete_module, is_repairable, repair_module
 from qi_pipeline.validation.review import (
     ReviewDecision,
+    decided_texts,
     implementation_hash,
     standing_decisions,
+    when_decided,
 )
 from qi_pipeline.validation.staleness import stale_uses, unknown_name
 from qi_pipeline.validation.verdict import (
@@ -71,7 +73,8 @@ def grade_patterns(
 
     `clusters` maps pattern id to cluster id; an id it lacks is a cluster of its own, and exact
     copies are one cluster whatever it says. `recognition` must know every untyped unit. Of several
-    decisions on one pattern the last stands. `library_tests` maps the id of a pattern that
+    decisions on one pattern the last stands, and what is rejected or edited is so in every exact
+    copy. `library_tests` maps the id of a pattern that
     implements a function of the library to what the library's own tests make of that function; it
     is noted on the row and decides nothing. Raises QiPipelineError for an untyped unit without a
     suggested type.
@@ -137,6 +140,7 @@ class _Workshop:
                     self._first[row.id],
                     self._names,
                     is_document=row.id in self._siblings,
+                    source_file=row.metadata.source_file,
                 )
                 for row in self._broken
             }
@@ -297,12 +301,29 @@ def _decided(
         if decision.edited_text is not None
     }
     verdicts = checker.check_modules(edits)
-    return [
-        _following(row, standing[row.pattern.id], verdicts.get(row.pattern.id))
-        if row.pattern.id in standing
-        else row
-        for row in graded
-    ]
+    by_text = decided_texts(standing.values())
+    decided = []
+    for row in graded:
+        decision = _decision_on(row.pattern, standing, by_text)
+        if decision is None:
+            decided.append(row)
+        else:
+            decided.append(_following(row, decision, verdicts.get(decision.pattern_id)))
+    return decided
+
+
+def _decision_on(
+    pattern: Pattern, standing: Mapping[str, ReviewDecision], by_text: Mapping[str, ReviewDecision]
+) -> ReviewDecision | None:
+    """Return the decision on a pattern, or the one on an exact copy that says otherwise later."""
+    own = standing.get(pattern.id)
+    text = implementation_hash(pattern.implementation)
+    copied = by_text.get(text)
+    if copied is None:
+        return own
+    if own is not None and own.content_hash == text:
+        return max(own, copied, key=when_decided)
+    return copied
 
 
 _PAST = {"accept": "accepted", "reject": "rejected", "edit": "edited"}
@@ -312,6 +333,8 @@ def _following(row: _Graded, decision: ReviewDecision, edited: Verdict | None) -
     """Return the row as the decision has it; one on another text sends the row to review."""
     past = _PAST[decision.decision]
     note = f": {decision.note}" if decision.note else ""
+    if decision.pattern_id != row.pattern.id:
+        note = f" as the exact copy {decision.pattern_id}{note}"
     if decision.content_hash != implementation_hash(row.pattern.implementation):
         reason = _shortened(f"changed since it was {past} in review{note}")
         # What a person cannot accept need not be shown to one.
@@ -362,14 +385,16 @@ def _settled(
 ) -> list[ValidatedPattern]:
     """Keep one row of each cluster, then send the strongest disagreements on type to review."""
     groups = _groups([row.pattern for row in graded], clusters)
-    representatives: dict[str, tuple[int, str]] = {}
+    representatives: dict[str, tuple[int, int, str]] = {}
     smallest: dict[str, str] = {}
     for row in graded:
         group, key = groups[row.pattern.id], row.pattern.id
-        rank = (_RANKS[row.status], key)
+        rank = (_standing(row), _RANKS[row.status], key)
         representatives[group] = min(representatives.get(group, rank), rank)
         smallest[group] = min(smallest.get(group, key), key)
-    settled = [_unless_duplicate(row, representatives[groups[row.pattern.id]][1]) for row in graded]
+    settled = [
+        _unless_duplicate(row, representatives[groups[row.pattern.id]][-1]) for row in graded
+    ]
     disagreeing = _disagreeing(settled)
     return [
         ValidatedPattern(
@@ -389,6 +414,13 @@ def _settled(
         )
         for row in settled
     ]
+
+
+def _standing(row: _Graded) -> int:
+    """Rank what a person let through first, and the row decided on before its exact copies."""
+    if row.decision is None or row.status not in ("kept", "repaired"):
+        return 2
+    return 0 if row.decision.pattern_id == row.pattern.id else 1
 
 
 def _groups(patterns: Sequence[Pattern], clusters: Mapping[str, str]) -> dict[str, str]:
@@ -478,6 +510,8 @@ _REASON_KINDS = {
     "duplicate of": "duplicate",
     "assumes ": "assumes names",
     "declares ": "declared more than once",
+    "imports ": "import in doubt",
+    "takes the value": "value of another block",
     "changed since": "changed since review",
     "rejected in review": "rejected in review",
     "accepted in review": "accepted, no longer complies",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from tree_sitter import Node
 
-from qi_pipeline.extraction.exports import declared_names, read_imports
+from qi_pipeline.extraction.exports import Symbol, declared_names, read_imports
 from qi_pipeline.extraction.scopes import Scopes
 from qi_pipeline.extraction.syntax import Module, ancestors, parse_module, text_of, walk
 from qi_pipeline.validation.names import LibraryNames, ParameterType
@@ -58,14 +58,20 @@ def _imports_types_as_values(verdict: Verdict) -> bool:
 
 
 def repair_module(
-    text: str, verdict: Verdict, names: LibraryNames, *, is_document: bool
+    text: str,
+    verdict: Verdict,
+    names: LibraryNames,
+    *,
+    is_document: bool,
+    source_file: str,
 ) -> Repair | None:
     """Return `text` with its imports mended, as the verdict asks; None when nothing changes.
 
-    What shows output in a notebook goes, and of several versions of one declaration in a block of
+    `source_file` is the repository path that the text comes from; a document's code stands in no
+    file, so that its relative imports lead nowhere. What shows output in a notebook goes, and of several versions of one declaration in a block of
     a document the last stays.
     """
-    work = _Work(text, names)
+    work = _Work(text, names, source_file=None if is_document else source_file)
     work.mend_imports(verdict.diagnostics, types_only=_imports_types_as_values(verdict))
     if is_document:
         work.remove_display()
@@ -80,7 +86,7 @@ def complete_module(
 
     `siblings` are the other blocks of the document, nearest first. Their functions, classes and
     types are taken; values become parameters where the library says their types, and are taken
-    from the siblings where it does not.
+    from the siblings where it does not, for a person to look at.
     """
     work = _Work(text, names)
     missing = {
@@ -104,18 +110,18 @@ class _Offer:
     is_definition: bool
     """Whether it is a function, class or type and no value of a running example."""
     mentions: frozenset[str]
+    """What blocks declare at their top level and this declaration needs."""
 
 
 def _offered(siblings: Sequence[str]) -> dict[str, _Offer]:
     """Return what blocks declare; the first block counts, and in it the last declaration."""
     found: dict[str, _Offer] = {}
-    for sibling in reversed([parse_module(text) for text in siblings]):
+    modules = [parse_module(text) for text in siblings]
+    everything = frozenset(name for module in modules for name in _declared(module))
+    for sibling in reversed(modules):
+        scopes = Scopes(sibling.root, everything)
         for statement in sibling.root.named_children:
-            mentions = frozenset(
-                text_of(node)
-                for node in walk(statement)
-                if node.type in ("identifier", "type_identifier", "shorthand_property_identifier")
-            )
+            mentions = scopes.names_in(statement)
             for name, kind, _ in declared_names(statement):
                 found[name] = _Offer(text_of(statement), kind != "value", mentions - {name})
     return found
@@ -125,6 +131,24 @@ def _declared(module: Module) -> frozenset[str]:
     return frozenset(
         name for statement in module.root.named_children for name, _, _ in declared_names(statement)
     )
+
+
+def _needed_first(names: Iterable[str], offered: Mapping[str, _Offer]) -> list[str]:
+    """Return names and all that their declarations need in turn, what is needed before its use."""
+    ordered: list[str] = []
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in seen or name not in offered:
+            return
+        seen.add(name)
+        for needed in sorted(offered[name].mentions):
+            visit(needed)
+        ordered.append(name)
+
+    for name in sorted(names):
+        visit(name)
+    return ordered
 
 
 @dataclass
@@ -144,6 +168,7 @@ class _Work:
     names: LibraryNames
     changes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    source_file: str | None = None
 
     def __post_init__(self) -> None:
         self.original = self.text
@@ -210,19 +235,36 @@ class _Work:
     def _move_relative(
         self, imports: "_Imports", diagnostic: Diagnostic, used: frozenset[str]
     ) -> str | None:
-        """Import from the packages what stands in a file beside the extracted one."""
+        """Import from the packages what stands in a file beside the extracted one.
+
+        A file that is none of the library's may declare another thing of the name.
+        """
         specifier = relative_module(diagnostic)
-        items = imports.of(specifier) if specifier else []
-        if specifier is None or any(
-            item.imported not in self.names.exports and item.local in used for item in items
-        ):
+        if specifier is None:
             return None
-        for item in list(items):
+        items = imports.of(specifier)
+        moved: list[tuple[_Imported, Symbol]] = []
+        doubtful: list[str] = []
+        for item in items:
+            if item.local not in used:
+                continue
+            symbol = self.names.symbol_beside(specifier, item.imported, self.source_file)
+            if symbol is None:
+                symbol = next(iter(self.names.exports.get(item.imported, ())), None)
+                doubtful.append(item.imported)
+            if symbol is None:
+                return None
+            moved.append((item, symbol))
+        for item in items:
             imports.take(specifier, item.imported)
-            found = _import_of(item.imported, self.names) if item.local in used else None
-            if found is not None:
-                new = replace(item, type_only=found[1].type_only or item.type_only)
-                imports.add(found[0], new)
+        for item, symbol in moved:
+            type_only = item.type_only or symbol.declaration.kind == "type"
+            new = replace(item, imported=symbol.name, type_only=type_only)
+            imports.add(self.names.specifier_of(symbol), new)
+        if doubtful:
+            self.doubts.append(
+                f"imports {', '.join(doubtful)} from the library in place of {specifier}"
+            )
         return f"import moved: {specifier} to the library's packages"
 
     def _remove_unresolved(
@@ -281,24 +323,26 @@ class _Work:
 
         Returns the names that were missing and are now declared.
         """
-        taken: dict[str, str] = {}
-        pending = sorted(missing)
-        own = _declared(parse_module(self.text))
-        while pending:
-            name = pending.pop()
-            offer = offered.get(name)
-            if offer is not None and name not in taken and name not in own:
-                taken[name] = offer.text
-                pending.extend(sorted(offer.mentions & offered.keys()))
+        module = parse_module(self.text)
+        own = _declared(module)
+        taken = _needed_first(
+            missing, {name: offer for name, offer in offered.items() if name not in own}
+        )
         if not taken:
             return set()
-        module = parse_module(self.text)
         first = next((s for s in module.root.named_children if not _opens(s)), None)
         at = first.start_byte if first is not None else len(module.source)
-        # Needed things are taken later and stand earlier.
-        prelude = "".join(f"{text}\n\n" for text in dict.fromkeys(reversed(taken.values())))
+        prelude = "".join(
+            f"{text}\n\n" for text in dict.fromkeys(offered[name].text for name in taken)
+        )
         self.text = (module.source[:at] + prelude.encode() + module.source[at:]).decode()
         self.changes += [f"prelude added: {name} from another block" for name in taken]
+        # Which of a document's running examples is meant, only its prose says.
+        self.doubts += [
+            f"takes the value of {name} from another block"
+            for name in taken
+            if not offered[name].is_definition
+        ]
         self._import_mentioned()
         return set(taken)
 
@@ -339,8 +383,9 @@ class _Work:
         missing = {text_of(mention) for mention in mentions}
         if not missing or any(_in_exported(mention) for mention in mentions):
             return not missing
+        callees = _Callees(module, self.names)
         parameters = {
-            name: self._parameter(name, [m for m in mentions if text_of(m) == name])
+            name: self._parameter(name, [m for m in mentions if text_of(m) == name], callees)
             for name in sorted(missing, key=[text_of(m) for m in mentions].index)
         }
         known = {name: found for name, found in parameters.items() if found is not None}
@@ -353,32 +398,29 @@ class _Work:
                 self.doubts.append(f"assumes {name}, taken to be a {kind.text} for its name")
         return True
 
-    def _parameter(self, name: str, mentions: Sequence[Node]) -> tuple[ParameterType, bool] | None:
+    def _parameter(
+        self, name: str, mentions: Sequence[Node], callees: "_Callees"
+    ) -> tuple[ParameterType, bool] | None:
         """Return the type that a free name must have, and whether only its name says so."""
         if any(mention.type == "type_identifier" for mention in mentions):
             return None
-        found = {kind for mention in mentions if (kind := self._expected(mention))}
+        found = {kind for mention in mentions if (kind := self._expected(mention, callees))}
         if len(found) == 1:
             return found.pop(), False
         conventional = self.names.conventional.get(name)
         return (conventional, True) if conventional is not None and not found else None
 
-    def _expected(self, mention: Node) -> ParameterType | None:
+    def _expected(self, mention: Node, callees: "_Callees") -> ParameterType | None:
         """Return the type of the library's parameter that a name is passed for."""
         arguments = mention.parent
         call = arguments.parent if arguments is not None else None
         if arguments is None or call is None or arguments.type != "arguments":
             return None
-        callee = call.child_by_field_name("function")
-        symbols = (
-            self.names.exports.get(text_of(callee), ())
-            if callee is not None and callee.type == "identifier"
-            else ()
-        )
-        if not symbols:
+        symbol = callees.symbol_of(call)
+        if symbol is None:
             return None
         given = [child for child in arguments.named_children if child.type != "comment"]
-        return self.names.parameter(symbols[0], given.index(mention))
+        return self.names.parameter(symbol, given.index(mention))
 
     def _wrap(self, module: Module, parameters: Mapping[str, ParameterType]) -> None:
         imports = _Imports(module, self.names)
@@ -399,7 +441,7 @@ class _Work:
         )
         head = "async function" if _awaits(inside) else "function"
         listed = ", ".join(f"{name}: {kind.text}" for name, kind in parameters.items())
-        name = f"{_first_callee(inside, self.names)}Example"
+        name = f"{_first_callee(inside, _Callees(module, self.names))}Example"
         wrapped = f"<{', '.join(generics)}>" if generics else ""
         function = f"export {head} {name}{wrapped}({listed}) {{\n{body}\n}}"
         self.text = "\n\n".join([*_paragraphs(outside), function]) + "\n"
@@ -671,13 +713,17 @@ def _paragraphs(nodes: Sequence[Node]) -> list[str]:
     return found
 
 
+_OF_MANY_LINES = frozenset({"template_string", "template_literal_type", "string"})
+"""Literals whose value holds the indentation of their further lines."""
+
+
 def _joined(nodes: Sequence[Node]) -> str:
     """Return the text of the nodes as the lines of a function's body."""
     text = "\n\n".join(_paragraphs(nodes))
     frozen = {
         row
         for node in walk(parse_module(text).root)
-        if node.type == "template_string"
+        if node.type in _OF_MANY_LINES
         for row in range(node.start_point.row + 1, node.end_point.row + 1)
     }
     lines = text.split("\n")
@@ -699,11 +745,30 @@ def _awaits(nodes: Iterable[Node]) -> bool:
     return False
 
 
-def _first_callee(nodes: Iterable[Node], names: LibraryNames) -> str:
+class _Callees:
+    """Which calls of a module are calls of functions that it imports from the library."""
+
+    def __init__(self, module: Module, names: LibraryNames) -> None:
+        declared = _declared(module)
+        self._symbols = {
+            item.local: symbol
+            for item in read_imports(module)
+            if item.local not in declared and (symbol := names.imported_symbol(item)) is not None
+        }
+        self._scopes = Scopes(module.root, self._symbols.keys())
+
+    def symbol_of(self, call: Node) -> Symbol | None:
+        callee = call.child_by_field_name("function")
+        if callee is None or callee.type != "identifier" or self._scopes.hides(callee):
+            return None
+        return self._symbols.get(text_of(callee))
+
+
+def _first_callee(nodes: Iterable[Node], callees: _Callees) -> str:
     """Return the name of the first library function that the nodes call."""
     for node in nodes:
         for found in walk(node):
             callee = found.child_by_field_name("function")
-            if callee is not None and text_of(callee) in names.exports:
+            if callee is not None and callees.symbol_of(found) is not None:
                 return text_of(callee)
     return "usage"

@@ -127,6 +127,23 @@ def standing_decisions(decisions: Iterable[ReviewDecision]) -> dict[str, ReviewD
     return {key: decision for key, decision in last.items() if decision.decision != "undo"}
 
 
+def decided_texts(decisions: Iterable[ReviewDecision]) -> dict[str, ReviewDecision]:
+    """Return hash of a text to the rejection or edit that holds for its exact copies, too.
+
+    Of several the latest counts.
+    """
+    found = [one for one in decisions if one.decision in ("reject", "edit")]
+    return {one.content_hash: one for one in sorted(found, key=when_decided)}
+
+
+def when_decided(decision: ReviewDecision) -> tuple[str, bool, str]:
+    """Return what orders decisions on different patterns; of the same moment a rejection is last.
+
+    The place in the file is not part of it: files of several people may be put together.
+    """
+    return decision.decided_at, decision.decision == "reject", decision.pattern_id
+
+
 def decisions_hash(decisions: Iterable[ReviewDecision]) -> str:
     """Return the hash of the decisions that stand, whatever came before them."""
     standing = standing_decisions(decisions)

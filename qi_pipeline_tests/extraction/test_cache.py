@@ -223,3 +223,31 @@ def test_the_type_checker_is_asked_once_and_only_about_what_is_new(run: Runs) ->
     third = Asked()
     assert run({**files, APP: f"{unclear}// note\n"}, oracle=third).extracted == 1
     assert third.files == [[APP]]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        'import made from "./make.js";\nexport const a = () => success(made());\n',
+        "export const a = (m: ReturnType<typeof import('./make.js').default>) => success(m);\n",
+        "export const a = async () => success((await import('./make.js')).default());\n",
+        'import * as make from "./make.js";\nexport const a = () => success(make);\n',
+    ],
+)
+@pytest.mark.parametrize(("changed", "read_again"), [("make", 2), ("deep", 3)])
+def test_what_cannot_be_named_is_followed_by_its_text(
+    use: str, changed: str, read_again: int, run: Runs
+) -> None:
+    path = f"app/demo/src/{changed}.ts"
+    make = 'import { deep } from "./deep.js";\nexport default () => deep(1);\n'
+    files = {
+        **FILES,
+        APP: f'import {{ success }} from "@qi/base";\n{use}',
+        "app/demo/src/make.ts": make,
+        "app/demo/src/deep.ts": "export const deep = (n: number) => n;\n",
+    }
+    run(files)
+    assert run(files).extracted == 0
+    edited = files[path].replace("1", "'a'").replace("=> n", "=> `${n}`")
+    # The changed file itself, and those that lead to it.
+    assert run({**files, path: edited}).extracted == read_again

@@ -1,6 +1,7 @@
 // One CommonJS file of a library and the npm packages it requires. Standard input: {"esbuild":
 // path, "root": folder to resolve from, "entries": {specifier: file}, "packages": [name]}. Standard
-// output: {"code": text, "left_out": {package: why}}; the code's exports are {specifier: () => exports}.
+// output: {"code": text, "left_out": {package: why}}; the code's exports are {specifier: () => exports}
+// and it calls `made`, which must be in its scope, with every named function and class that it makes.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -29,6 +30,7 @@ const bundle = async (specifiers) => {
     platform: "node",
     target: "node20",
     charset: "utf8",
+    keepNames: true,
     legalComments: "none",
     // A package may require optional companions inside try; those fail when they are reached.
     logOverride: { "require-resolve-not-external": "silent" },
@@ -36,6 +38,14 @@ const bundle = async (specifiers) => {
     plugins: [library],
   });
   return built.outputFiles[0].text;
+};
+
+// With `keepNames` one helper is called for all functions and classes, exported or not.
+const NAMED = /^var __name = \(target, value\) => (.+);$/m;
+const announced = (code) => {
+  const changed = code.replace(NAMED, "var __name = (target, value) => made($1);");
+  if (changed === code) throw new Error("this esbuild keeps names in another way; see bundle.mjs");
+  return changed;
 };
 
 const why = (error) => error.errors?.[0]?.text ?? error.message;
@@ -51,7 +61,7 @@ for (const name of packages) {
 }
 const usable = packages.filter((name) => !Object.hasOwn(leftOut, name));
 try {
-  const code = await bundle([...Object.keys(entries), ...usable]);
+  const code = announced(await bundle([...Object.keys(entries), ...usable]));
   process.stdout.write(JSON.stringify({ code, left_out: leftOut }), () => process.exit(0));
 } catch (error) {
   const places = (error.errors ?? []).map(

@@ -106,7 +106,9 @@ class Locks {
   }
 
   #lockHolder(value) {
+    if (isFunction(value)) this.#lockFunction(value);
     for (const name of ownKeys(value)) {
+      if (isFunction(value) && name === "prototype") continue;
       let held;
       try {
         // A getter may put what it loads in its own place.

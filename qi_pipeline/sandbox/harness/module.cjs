@@ -102,8 +102,7 @@ function loadLibrary(path, locks) {
   whileLoading(() => run(loaded, loaded.exports, require, errorWithSettableHooks(), made));
   const find = (specifier) => {
     const exported = whileLoading(() => loaded.exports[specifier]());
-    if (isFunction(exported)) locks.addFunction(exported);
-    else locks.addHolder(exported);
+    locks.addHolder(exported);
     return exported;
   };
   return { has: (specifier) => Object.hasOwn(loaded.exports, specifier), find };
@@ -150,6 +149,15 @@ function assertsFor(tally) {
   loose.strict = strict;
   strict.strict = strict;
   return { loose: Object.freeze(loose), strict: Object.freeze(strict) };
+}
+
+function isFound(find, specifier) {
+  try {
+    find(specifier);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function describe(error) {
@@ -222,7 +230,11 @@ function lockGlobals(locks) {
   for (const name of INTROSPECTION) {
     Object.defineProperty(process, name, { value: undefined, writable: false, configurable: false });
   }
+  locks.lockMethods(process);
   for (const name of ownKeys(globalThis)) {
+    // Read first: what is loaded at its first use takes its own place then.
+    const held = globalThis[name];
+    if (isFunction(held)) locks.addFunction(held);
     const property = Object.getOwnPropertyDescriptor(globalThis, name);
     if (!property.configurable) continue;
     if (name === "process" || name === "Buffer" || name === "console") {
@@ -270,7 +282,6 @@ async function main() {
     const values = require(`node:${builtin}`);
     if (!FOR_MODULES.has(builtin)) return values;
     locks.addHolder(values);
-    if (isFunction(values)) locks.addPrototypes(values);
     return values;
   };
   const forTests = new Loader(library, (builtin) => {
