@@ -79,7 +79,7 @@ from qi_pipeline.validation.workspace import LibraryWorkspace, prepare_library
 # Raised by one whenever the code behind a stage changes what it makes from equal input.
 EXTRACTION_VERSION = EXTRACTOR_VERSION
 RECOGNITION_VERSION = "1"
-EVOLUTION_VERSION = "1"
+EVOLUTION_VERSION = "2"
 DATASETS_VERSION = "2"
 
 KEY_LENGTH = 16
@@ -410,6 +410,10 @@ class DataStages:
                     self.settings.cache_dir,
                     self.report,
                 )
+                if not evolution.complete:
+                    # Another run may judge what this one could not: the final name stays free.
+                    self.report(f"{evolution.unjudged} commits could not be judged by the rules")
+                    folder = self.folder("evolution", [*key, evolution.version])
                 write_evolution(evolution, self.profile, folder)
         handle = EvolutionSet(directory=folder, data_version=directory_hash(folder))
         return Outcome(handle, reused, timer.seconds, evolution_figures(handle.read()))

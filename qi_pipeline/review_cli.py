@@ -163,7 +163,9 @@ def show(pattern_id: PatternId, source: Source = None, revision: Revision = None
     print(f"commit       {pattern.commit[:12]}, blob {pattern.blob[:12]}, {pattern.source_kind}")
     if row.decision is not None:
         made = row.decision
-        print(f"decision     {made.decision} by {made.by}, {made.decided_at} {made.note}".rstrip())
+        on = f" on its exact copy {made.pattern_id}" if made.pattern_id != pattern.id else ""
+        by = f"by {made.by}, {made.decided_at} {made.note}".rstrip()
+        print(f"decision     {made.decision}{on} {by}")
     for heading, found in (
         ("why", row.reasons),
         ("changed", row.repairs),

@@ -158,7 +158,7 @@ def _lines(axes: "Axes", lines: Sequence[tuple[str, Sequence[float]]]) -> None:
     place = -gap
     ends = sorted(
         (
-            (value, name, colour, end)
+            (value, name, colour, min(end + 1, len(values) - 1))
             for (name, values), colour in zip(lines, _COLOURS, strict=False)
             for end, value in list(_known(values).items())[-1:]
         ),

@@ -104,6 +104,8 @@ class Conventions(_Frozen):
     """Combinators that take one handler per variant, by position (R5)."""
     throwing_callbacks: tuple[str, ...] = ()
     """Functions whose first argument may throw, because they catch (R7)."""
+    waiting_callbacks: tuple[str, ...] = ()
+    """Those of them whose first argument may be async (R7)."""
     throwing_declarations: tuple[str, ...] = ()
     """Functions (`name`) and methods (`Class.name`) that may throw (R7)."""
     async_helpers: dict[str, str] = {}

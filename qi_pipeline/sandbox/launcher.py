@@ -182,17 +182,22 @@ def drop_identity(unprivileged_id: int | None) -> None:
     _call("identity", "prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def set_limits(limits: dict[str, float]) -> None:
-    """Set the kernel's limits for this process and those that it starts."""
+def set_limits(limits: dict[str, float], *, isolated: bool) -> None:
+    """Set the kernel's limits for this process and those that it starts.
+
+    The number of processes is limited inside an identity of its own alone: outside, the kernel
+    counts whatever else the same user runs.
+    """
     wanted = {
         resource.RLIMIT_CPU: int(limits["cpu_seconds"]),
         resource.RLIMIT_DATA: int(limits["memory_bytes"]),
-        resource.RLIMIT_NPROC: int(limits["processes"]),
         resource.RLIMIT_FSIZE: int(limits["file_bytes"]),
         resource.RLIMIT_NOFILE: int(limits["open_files"]),
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
     }
+    if isolated:
+        wanted[resource.RLIMIT_NPROC] = int(limits["processes"])
     for kind, value in wanted.items():
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # noqa: PLW2901
@@ -217,7 +222,7 @@ def _become(spec: dict[str, Any], parent_lives: int) -> NoReturn:
     if select.select([parent_lives], [], [], 0)[0]:
         os._exit(_CANNOT_EXECUTE)
     os.chdir(spec["directory"])
-    set_limits(spec["limits"])
+    set_limits(spec["limits"], isolated=spec["isolated"])
     # Python ignores these two, and an ignored signal stays ignored in what is executed.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)

@@ -21,7 +21,8 @@ class Limits:
     memory_bytes: int
     """Resident memory summed over all processes, and the private writable memory of each one."""
     processes: int
-    """Processes and threads at a time; Node.js alone needs eleven."""
+    """Processes and threads at a time; Node.js alone needs eleven. Not limited without namespaces,
+    where the kernel would count all processes of the same user."""
     file_bytes: int
     """Size of one written file."""
     scratch_bytes: int

@@ -6,14 +6,17 @@ Selection", 1978: a test that a wrong program passes says nothing of the right o
 a body that somebody else wrote. One wrong body for each function: it returns undefined and does
 nothing. How a suite is run belongs to `suite`; what a mark is worth belongs to the caller.
 
-Only tests that pass on the unchanged library judge. A wrong body is noticed when one of them fails,
-when their file no longer loads, or when the run never ends or dies.
+Only tests that pass on the unchanged library judge, and a body passes when every one of them is
+said to have passed again. A wrong body is noticed when one of them fails or does not run, when
+their file no longer loads, or when the run never ends or dies.
 """
 
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,7 +24,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from tree_sitter import Node
 
-from qi_pipeline.artefacts import content_hash, file_hash
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.coverage import Coverage, declaration_key
 from qi_pipeline.extraction.exports import (
@@ -38,11 +40,10 @@ from qi_pipeline.extraction.syntax import (
     syntax_error_line,
     text_of,
 )
-from qi_pipeline.sandbox.bundle import HARNESS
 from qi_pipeline.sandbox.suite import NO_TEST_RAN, Suite, SuiteRun, TestOutcome, run_suite
 from qi_pipeline.validation.verdict import LibraryTestsMark
 
-MUTATION_VERSION = "1"
+MUTATION_VERSION = "2"
 """Raised by one whenever the code here gives other marks for equal input."""
 
 BodyStatus = Literal["passed", "failed", "untested", "refused"]
@@ -205,8 +206,9 @@ class BodyRun:
     """How a body that somebody else wrote does on the library's own tests."""
 
     status: BodyStatus
-    """untested: no test reaches the function that passes on the unchanged library. refused: it was
-    not run, because the text is no TypeScript or does not declare the function."""
+    """untested: no test reaches the function that passes on the unchanged library, or this machine
+    is too slow for the tests at present. refused: it was not run, because the text is no
+    TypeScript, does not declare the function, or imports the test runner."""
     reason: str | None
     """The first test that failed, or what else is wrong; None when it passed."""
     test_files: tuple[str, ...]
@@ -219,8 +221,9 @@ class BodyRun:
 class _Baseline:
     """What the tests say of the unchanged library."""
 
-    passing: Mapping[str, frozenset[str]]
-    """Test file to the names of its tests that pass; files without any are missing."""
+    passing: Mapping[str, Mapping[str, int]]
+    """Test file to the names of its tests that pass, and how many tests have the name; files
+    without any are missing."""
     passed: int
     failed: int
     errors: frozenset[str]
@@ -267,7 +270,8 @@ class FunctionTester:
 
     def _judge(self, function: LibraryFunction, text: str) -> FunctionTests:
         files = self.test_files.get(function.symbol, ())
-        noticed_by = self._failure(function.file, text, files) if files else None
+        failure, judged = self._failure(function.file, text, files) if files else (None, True)
+        noticed_by = failure if judged else None
         status: LibraryTestsMark = "untested"
         if files:
             status = "unnoticed" if noticed_by is None else "noticed"
@@ -296,6 +300,10 @@ class FunctionTester:
         text: a declaration of the function, which sees what stands around it in the library's file;
         or a complete module that declares it, beside whatever else it needs.
 
+        This measures code that may be wrong, not code that lies: the body runs in one process with
+        the tests and the runner's part in it, and code that is out to forge what becomes of its
+        tests can do so.
+
         Raises SandboxRefusedError when this machine does not grant a layer of the sandbox.
         """
         files = self.test_files.get(function.symbol, ())
@@ -305,30 +313,42 @@ class FunctionTester:
             return BodyRun("refused", str(unfit), files)
         if not files:
             return BodyRun("untested", "no test reaches the function", files)
-        failure = self._failure(function.file, changed, files)
+        failure, judged = self._failure(function.file, changed, files)
+        if not judged:
+            reason = f"the tests do not pass on the unchanged library at present: {failure}"
+            return BodyRun("untested", reason, files)
         return BodyRun("passed" if failure is None else "failed", failure, files)
 
-    def _failure(self, path: str, text: str, files: Sequence[str]) -> str | None:
-        """Return what fails when the file at `path` has another text; None when nothing does."""
+    def _failure(self, path: str, text: str, files: Sequence[str]) -> tuple[str | None, bool]:
+        """Return what fails when the file at `path` has another text, None when nothing does.
+
+        Beside it, whether that says anything: not when a busy machine fails the unchanged library.
+        """
         run = self._run(files, {path: text})
-        failure = self._first_failure(run)
+        failure = self._first_failure(run, files)
         if failure is None or not _may_be_the_load(run):
-            return failure
-        unchanged = self._first_failure(self._run(files, {}))
-        return failure if unchanged is None else None
+            return failure, True
+        return failure, self._first_failure(self._run(files, {}), files) is None
 
     def _run(self, files: Sequence[str], overrides: Mapping[str, str]) -> SuiteRun:
         # A test that fails anyway must not end the run before the one that tells.
         stop = self.baseline.broken_files.isdisjoint(files)
         return run_suite(self.suite, overrides=overrides, files=files, stop_at_first_failure=stop)
 
-    def _first_failure(self, run: SuiteRun) -> str | None:
+    def _first_failure(self, run: SuiteRun, files: Sequence[str]) -> str | None:
+        passing = {file: self.baseline.passing[file] for file in files}
         for test in run.tests:
-            if test.status == "failed" and test.name in self.baseline.passing.get(test.file, ()):
+            if test.status == "failed" and test.name in passing.get(test.file, ()):
                 return f"{test.file} > {test.name}"
         for error in run.errors:
             if error not in self.baseline.errors and error != NO_TEST_RAN:
                 return error[:_REASON_SHOWN]
+        # The run went to its end, so every test has had its turn.
+        passed = Counter((test.file, test.name) for test in run.tests if test.status == "passed")
+        for file, names in passing.items():
+            for name, count in names.items():
+                if passed[file, name] < count:
+                    return f"{file} > {name}: did not run to its end"
         return None
 
 
@@ -410,31 +430,21 @@ def _measure_baseline(suite: Suite, workers: int) -> _Baseline:
     )
 
 
-def _passing(tests: Iterable[TestOutcome]) -> dict[str, frozenset[str]]:
+def _passing(tests: Iterable[TestOutcome]) -> dict[str, dict[str, int]]:
     """Return file to the names of its passing tests; a name that also fails is not among them."""
-    passed: dict[str, set[str]] = {}
+    outcomes: dict[str, dict[str, Counter[str]]] = {}
     for test in tests:
-        if test.status == "passed":
-            passed.setdefault(test.file, set()).add(test.name)
-    for test in tests:
-        if test.status == "failed" and test.file in passed:
-            passed[test.file].discard(test.name)
-    return {file: frozenset(names) for file, names in passed.items() if names}
-
-
-def library_tests_key(suite: Suite, reaching: Mapping[str, Sequence[str]]) -> str:
-    """Return the content hash of everything that decides the marks."""
-    return content_hash(
-        {
-            "version": MUTATION_VERSION,
-            "suite": suite.root.name,
-            "aliases": dict(suite.aliases),
-            "directory": suite.directory,
-            "vitest": file_hash(suite.toolchain.package("vitest") / "package.json"),
-            "harness": file_hash(HARNESS / "suite.mjs"),
-            "reaching": {symbol: list(files) for symbol, files in reaching.items()},
+        names = outcomes.setdefault(test.file, {})
+        names.setdefault(test.name, Counter())[test.status] += 1
+    passing = {
+        file: {
+            name: counts["passed"]
+            for name, counts in names.items()
+            if counts["passed"] and not counts["failed"]
         }
-    )
+        for file, names in outcomes.items()
+    }
+    return {file: names for file, names in passing.items() if names}
 
 
 # ── Changed texts ────────────────────────────────────────────────────────────────────────────────
@@ -474,7 +484,8 @@ def with_body(library: LibraryExports, function: LibraryFunction, text: str) -> 
     call: it sees the file's names, hides those that it declares or imports itself, and imports that
     lead back to the file are complete by then.
 
-    Raises UnfitBodyError when `text` is no TypeScript or does not declare the function.
+    Raises UnfitBodyError when `text` is no TypeScript, does not declare the function, or imports
+    the test runner.
     """
     replacement = parse_module(text)
     if nests_too_deeply(replacement):
@@ -484,6 +495,9 @@ def with_body(library: LibraryExports, function: LibraryFunction, text: str) -> 
         raise UnfitBodyError(f"TypeScript syntax error in line {line}")
     if function.name not in _declared(replacement):
         raise UnfitBodyError(f"declares no {function.name}")
+    runner = next(filter(_RUNNER.fullmatch, _specifiers(replacement.root)), None)
+    if runner is not None:
+        raise UnfitBodyError(f"imports the test runner ({runner})")
     module = library.modules[function.file]
     call = f"return ({_MADE} ??= {_FACTORY}()).apply(this, values);"
     edits = []
@@ -492,6 +506,24 @@ def with_body(library: LibraryExports, function: LibraryFunction, text: str) -> 
         code = f"function{name}(this: unknown, ...values: never[]): never {{ {call} }}"
         edits.append((node.start_byte, node.end_byte, code))
     return _edited(module, edits) + _factory(replacement, function.name)
+
+
+_RUNNER = re.compile(r"(vitest|@vitest/[^/]+)(/.*)?")
+
+
+def _specifiers(root: Node) -> Iterator[str]:
+    """Yield what a module imports and re-exports, and what it imports by a plain string later."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        source = node.child_by_field_name("source")
+        function = node.child_by_field_name("function")
+        arguments = node.child_by_field_name("arguments")
+        if function is not None and function.type == "import" and arguments is not None:
+            source = next(iter(arguments.named_children), None)
+        if source is not None and source.type in ("string", "template_string"):
+            yield text_of(source)[1:-1]
+        pending.extend(node.named_children)
 
 
 def _declared(module: Module) -> set[str]:

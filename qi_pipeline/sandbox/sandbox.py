@@ -67,8 +67,8 @@ class Sandbox:
     """Runs commands that nobody trusts.
 
     `enforcement="off"` is a person's own decision to do without namespaces and the private file
-    system; the resource limits, the empty environment and the wall clock remain, and whatever the
-    command's own runtime denies.
+    system; the resource limits but that of processes, the empty environment and the wall clock
+    remain, and whatever the command's own runtime denies.
     """
 
     enforcement: Enforcement = "required"

@@ -18,6 +18,7 @@ from qi_pipeline.validation.syntax import (
     span_of,
     specifiers_of,
     string_value,
+    unwrapped,
 )
 from qi_pipeline.validation.verdict import Diagnostic
 
@@ -25,6 +26,10 @@ OWN_CODE = 0
 """Diagnostic code of this package's own findings; the compiler's codes start at 1000."""
 MAX_CHARACTERS = 64_000
 """Longest module that is judged; the largest real snippets are a quarter of it."""
+
+MAX_DEPTH = 250
+"""Levels of syntax in a module that is judged; the deepest real file has 40. It bounds every walk
+up or down the tree."""
 
 _SILENCER = re.compile(r"@ts-(?:nocheck|ignore|expect-error)\b")
 _REFERENCE = re.compile(r"///[^\S\n]*+<")
@@ -34,6 +39,7 @@ _AUGMENTATION = re.compile(
 )
 _ESCAPE = re.compile(r"\\u")
 _COMMENT = frozenset({"comment"})
+_TEXTS = frozenset({"string", "template_string"})
 _QUOTED = frozenset({"string_fragment", "string", "template_string", "regex_pattern"})
 
 _SILENCER_MESSAGE = "switches the compiler off ({}); remove it and mend what it hides"
@@ -42,6 +48,7 @@ _AUGMENTATION_MESSAGE = "ambient augmentation ({}) changes other modules; declar
 _ESCAPE_MESSAGE = "escaped character in a name; write the character itself"
 _RELATIVE_MESSAGE = "imports {!r}; a module stands alone and may import packages only"
 _GLOBALS_MESSAGE = "imports {!r}, which changes the globals of every module; import the names"
+_SPECIFIER_MESSAGE = "imports {}, which is no text of a path; write the path out"
 _REQUIRE_MESSAGE = "require() gives an untyped value; use an import"
 
 
@@ -51,6 +58,9 @@ def admit(text: str) -> tuple[ParsedModule | None, tuple[Diagnostic, ...]]:
     if unreadable is not None:
         return None, (Diagnostic(code=OWN_CODE, line=1, column=1, message=unreadable),)
     module = parse_module(text)
+    if module.nests_deeper_than(MAX_DEPTH):
+        message = f"nests more than {MAX_DEPTH} levels deep; split the expression into statements"
+        return None, (Diagnostic(code=OWN_CODE, line=1, column=1, message=message),)
     found = sorted(set(_findings(module)))
     diagnostics = tuple(_diagnostic(module, offset, message) for offset, message in found)
     return (None if diagnostics else module), diagnostics
@@ -131,18 +141,24 @@ def _lies_within(module: ParsedModule, offset: int, types: frozenset[str]) -> bo
     if module.tree.root_node.has_error:
         return False
     node = _node_at(module, offset)
-    while node is not None and node.type not in types:
+    for outer in () if node is None else module.around(node):
+        if outer.type in types:
+            return True
         # A substitution is code again, though it lies inside a template.
-        node = None if node.type == "template_substitution" else node.parent
-    return node is not None
+        if outer.type == "template_substitution":
+            return False
+    return False
 
 
 def _imports(module: ParsedModule) -> Iterator[tuple[int, str]]:
     for node, specifier in specifiers_of(module):
         value = string_value(module, specifier)
-        if value is None:
-            continue
         offset = span_of(specifier)[0]
+        if value is None:
+            # An expression gives an untyped module; a text that cannot be read is another matter.
+            if unwrapped(specifier).type in _TEXTS:
+                yield offset, _SPECIFIER_MESSAGE.format(module.text_of(specifier))
+            continue
         if value.startswith((".", "/", "file:")) or ".." in value.split("/"):
             yield offset, _RELATIVE_MESSAGE.format(value)
         elif value.endswith(("/globals", "/global")):

@@ -5,6 +5,7 @@ them adds to the globals or to another module's declarations. Whoever imports su
 to; a module beside it did not, so that they must not be compiled together.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,7 +39,8 @@ def is_installed(specifier: str, node_modules: Path) -> bool:
     parts = specifier.split("/")
     name = "/".join(parts[:2] if specifier.startswith("@") else parts[:1])
     types = name.removeprefix("@").replace("/", "__")
-    return (node_modules / name).is_dir() or (node_modules / "@types" / types).is_dir()
+    # Neither raises for a name that no file can have.
+    return any(os.path.isdir(node_modules / path) for path in (name, f"@types/{types}"))  # noqa: PTH112
 
 
 def adds_globals(files: Iterable[str]) -> bool:

@@ -8,11 +8,9 @@ moved on is not decided here but in `staleness`.
 from collections.abc import Iterable
 from pathlib import Path
 
-from tree_sitter import Node
-
 from qi_pipeline.validation.references import Call, References
 from qi_pipeline.validation.source_tree import parse_handle
-from qi_pipeline.validation.syntax import FUNCTION_LITERALS, callee_of, span_of
+from qi_pipeline.validation.syntax import FUNCTION_LITERALS, callee_of
 
 
 def library_callee(references: References, offset: int, roots: Iterable[Path]) -> str | None:
@@ -21,27 +19,29 @@ def library_callee(references: References, offset: int, roots: Iterable[Path]) -
     `roots` are the folders that the library's sources lie in. What stands inside the body of a
     function argument is not part of the call.
     """
-    calls = [call for call in references.calls if _is_about(call.node, offset)]
-    if not calls:
-        return None
-    call = min(calls, key=lambda found: span_of(found.node)[1] - span_of(found.node)[0])
-    callee = callee_of(call.node)
-    if callee is None or not (call.symbol or _is_library_member(references, call, roots)):
+    call = _call_around(references, offset)
+    callee = None if call is None else callee_of(call.node)
+    if (
+        call is None
+        or callee is None
+        or not (call.symbol or _is_library_member(references, call, roots))
+    ):
         return None
     return references.module.text_of(callee)
 
 
-def _is_about(call: Node, offset: int) -> bool:
-    start, end = span_of(call)
-    if not start <= offset < end:
-        return False
-    node = call.descendant_for_byte_range(2 * offset, 2 * offset)
-    while node is not None and node != call:
-        body = node.parent is not None and node.parent.type in FUNCTION_LITERALS
-        if body and node.parent is not None and node.parent.child_by_field_name("body") == node:
-            return False
-        node = node.parent
-    return True
+def _call_around(references: References, offset: int) -> Call | None:
+    """Return the innermost call that `offset` is about, found in one way up from there."""
+    module = references.module
+    inner = module.tree.root_node.descendant_for_byte_range(2 * offset, 2 * offset + 2)
+    for node in () if inner is None else module.around(inner):
+        if node.id in references.call_of_node:
+            return references.call_of_node[node.id]
+        outer = module.parent_of(node)
+        is_in_function = outer is not None and outer.type in FUNCTION_LITERALS
+        if is_in_function and outer is not None and outer.child_by_field_name("body") == node:
+            return None
+    return None
 
 
 def _is_library_member(references: References, call: Call, roots: Iterable[Path]) -> bool:

@@ -11,7 +11,7 @@ from functools import cached_property
 from tree_sitter import Node
 
 from qi_pipeline.library.profile import Conventions, Profile
-from qi_pipeline.validation.expression_types import Role, TypeFacts
+from qi_pipeline.validation.expression_types import Part, Role, TypeFacts, Wanted
 from qi_pipeline.validation.questions import Span
 from qi_pipeline.validation.references import (
     NO_OFFSET,
@@ -38,15 +38,15 @@ Finding = tuple[Node, dict[str, str]]
 _LITERALS = frozenset(
     {"object", "array", "string", "template_string", "number", "true", "false", "null", "undefined"}
 )
-_NOTHING = TypeFacts(
-    flags=0,
-    literal=None,
-    is_result=False,
-    is_library_error=False,
-    is_exception=False,
-    is_callable=False,
-    returns_promise=False,
-)
+_NOTHING = TypeFacts()
+_TAKING_APART = frozenset({"assignment_expression", "for_in_statement"})
+_PATTERN_PARENTS = _TAKING_APART | {
+    "pair_pattern",
+    "array_pattern",
+    "object_pattern",
+    "assignment_pattern",
+    "object_assignment_pattern",
+}
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,13 @@ class Evidence:
 
     def text_value(self, node: Node) -> str | None:
         """Return the one text that an expression can be: a literal's, or a constant's by type."""
+        values = self.text_values(node)
+        return values[0] if len(values) == 1 else None
+
+    def text_values(self, node: Node) -> tuple[str, ...]:
+        """Return the texts that an expression can be; none, if it can be others."""
         value = string_value(self.module, node)
-        return self.type_of(unwrapped(node)).literal if value is None else value
+        return self.type_of(unwrapped(node)).literals if value is None else (value,)
 
     @cached_property
     def accesses(self) -> tuple[Access, ...]:
@@ -95,8 +100,7 @@ class Evidence:
         computed = (
             Access(node, target, name, NO_OFFSET)
             for node, target, index in _computed_accesses(self.module)
-            for name in [self.type_of(index).literal]
-            if name is not None
+            for name in self.text_values(index)
         )
         return (*accesses_of(self.module), *computed)
 
@@ -115,11 +119,22 @@ class Evidence:
         return self.type_of(node).is_result or self.type_of(unwrapped(node)).is_result
 
 
-def wanted_types(references: References) -> dict[Span, set[Role]]:
+def wanted_types(references: References) -> Wanted:
     """Return the expressions whose types the rules need, each with what they need to know."""
-    wanted: dict[Span, set[Role]] = {}
+    module = references.module
+    parts = {
+        span_of(pattern): part
+        for pattern in module.of_type("object_pattern")
+        for part in [_assigned_part(module, pattern)]
+        if part is not None
+    }
+    wanted = Wanted(
+        parts=parts,
+        casts={span_of(cast.node): span_of(cast.value) for cast in casts_of(module)},
+    )
     for node, role in _wanted(references):
-        wanted.setdefault(span_of(node), set()).add(role)
+        if role != Role.RESULT or span_of(node) not in parts:
+            wanted.roles.setdefault(span_of(node), set()).add(role)
     return wanted
 
 
@@ -132,11 +147,16 @@ def _wanted(references: References) -> Iterator[tuple[Node, Role]]:
         yield target, Role.RESULT
         yield unwrapped(target), Role.RESULT
         yield index, Role.LITERAL
+    for _, name, target in membership_tests(module):
+        yield target, Role.RESULT
+        yield unwrapped(target), Role.RESULT
+        yield unwrapped(name), Role.LITERAL
     for _, source in destructurings(module):
         yield source, Role.RESULT
     for cast in casts_of(module):
         yield cast.value, Role.RESULT
         yield cast.node, Role.RESULT
+        yield cast.node, Role.CAST
     for call in references.calls:
         if call.symbol is not None:
             yield from _wanted_of_call(references, call)
@@ -157,9 +177,12 @@ def _wanted_of_call(references: References, call: Call) -> Iterator[tuple[Node, 
         yield unwrapped(argument), Role.FUNCTION
         yield unwrapped(argument), Role.RESULT
     for argument in errors_of(conventions, call):
-        if unwrapped(argument).type not in _LITERALS:
-            yield argument, Role.ERROR
-        for spread in spreads_of(argument):
+        yield call.node, Role.CONTEXT
+        yield unwrapped(argument), Role.CONTEXT
+        yield argument, Role.ERROR
+        yield unwrapped(argument), Role.ERROR
+        literal = references.object_behind(argument) or argument
+        for spread in spreads_of(literal):
             yield spread, Role.ERROR
     category = category_argument(references, call)
     if category is not None and unwrapped(category).type not in _LITERALS:
@@ -171,33 +194,71 @@ def _computed_accesses(module: ParsedModule) -> Iterator[tuple[Node, Node, Node]
     for node in module.of_type("subscript_expression"):
         target = node.child_by_field_name("object")
         index = node.child_by_field_name("index")
-        if target is not None and index is not None and unwrapped(index).type not in _LITERALS:
+        if target is not None and index is not None and string_value(module, index) is None:
             yield node, target, unwrapped(index)
 
 
+def membership_tests(module: ParsedModule) -> Iterator[tuple[Node, Node, Node]]:
+    """Yield each `name in object`: node, name, object."""
+    for node in module.of_type("binary_expression"):
+        operator, name = node.child_by_field_name("operator"), node.child_by_field_name("left")
+        target = node.child_by_field_name("right")
+        is_test = operator is not None and operator.type == "in"
+        if is_test and name is not None and target is not None:
+            yield node, name, target
+
+
 def destructurings(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
-    """Yield each object pattern, with the node whose type is that of what is taken apart."""
+    """Yield each object pattern, with each node whose type is that of what is taken apart."""
     for pattern in module.of_type("object_pattern"):
-        parent = pattern.parent
-        is_assigned = parent is not None and parent.type == "assignment_expression"
-        source = parent.child_by_field_name("right") if parent and is_assigned else None
-        yield pattern, source or pattern
+        yield pattern, pattern
+        parent = module.parent_of(pattern)
+        value = None if parent is None else parent.child_by_field_name("value")
+        # With a type of its own the pattern's says nothing of what it is given.
+        is_given = parent is not None and parent.child_by_field_name("type") is not None
+        if value is not None and is_given:
+            yield pattern, value
+
+
+def _assigned_part(module: ParsedModule, pattern: Node) -> Part | None:
+    """Return what a pattern that declares nothing takes apart; None for a declaration's."""
+    steps: list[str | None] = []
+    for node in module.around(pattern):
+        parent = module.parent_of(node)
+        if parent is None or parent.type not in _PATTERN_PARENTS:
+            break
+        if parent.type == "pair_pattern":
+            key = parent.child_by_field_name("key")
+            if key is None or key.type == "computed_property_name":
+                break
+            steps.append(string_value(module, key) or module.text_of(key))
+        elif parent.type in {"array_pattern", "for_in_statement"}:
+            steps.append(None)
+        if parent.type in _TAKING_APART:
+            source = parent.child_by_field_name("right")
+            is_declaration = parent.child_by_field_name("kind") is not None
+            is_target = parent.child_by_field_name("left") == node
+            if source is None or is_declaration or not is_target:
+                break
+            return Part(span_of(source), tuple(reversed(steps)))
+    return None
 
 
 def casts_of(module: ParsedModule) -> Iterator[Cast]:
     """Yield the casts of anything but a literal; `as const` and the like are none."""
     for node in module.of_type(*ASSERTIONS):
         value = unwrapped(node)
-        if not _is_inside_cast(node) and value.type not in _LITERALS | FUNCTION_LITERALS:
+        if not _is_inside_cast(module, node) and value.type not in _LITERALS | FUNCTION_LITERALS:
             yield Cast(node, value)
 
 
-def _is_inside_cast(node: Node) -> bool:
-    parent = node.parent
-    while parent is not None and is_wrapper(parent):
-        if parent.type in ASSERTIONS:
+def _is_inside_cast(module: ParsedModule, node: Node) -> bool:
+    parent = module.parent_of(node)
+    for outer in () if parent is None else module.around(parent):
+        if not is_wrapper(outer):
+            return False
+        if outer.type in ASSERTIONS:
             return True
-        parent = parent.parent
     return False
 
 
@@ -229,14 +290,19 @@ def errors_of(conventions: Conventions, call: Call) -> Iterator[Node]:
 
 
 def _branches(node: Node) -> Iterator[Node]:
-    inner = without_parentheses(node)
+    inner = unwrapped(node)
+    operator = inner.child_by_field_name("operator")
     if inner.type == "ternary_expression":
-        for field in ("consequence", "alternative"):
-            branch = inner.child_by_field_name(field)
-            if branch is not None:
-                yield from _branches(branch)
+        fields = ("consequence", "alternative")
+    elif operator is not None and operator.type in {"??", "||", "&&"}:
+        fields = ("left", "right")
     else:
-        yield inner
+        yield without_parentheses(node)
+        return
+    for field in fields:
+        branch = inner.child_by_field_name(field)
+        if branch is not None:
+            yield from _branches(branch)
 
 
 def spreads_of(node: Node) -> Iterator[Node]:

@@ -385,16 +385,14 @@ def _settled(
 ) -> list[ValidatedPattern]:
     """Keep one row of each cluster, then send the strongest disagreements on type to review."""
     groups = _groups([row.pattern for row in graded], clusters)
-    representatives: dict[str, tuple[int, int, str]] = {}
+    best: dict[str, tuple[int, int, str]] = {}
     smallest: dict[str, str] = {}
     for row in graded:
         group, key = groups[row.pattern.id], row.pattern.id
         rank = (_standing(row), _RANKS[row.status], key)
-        representatives[group] = min(representatives.get(group, rank), rank)
+        best[group] = min(best.get(group, rank), rank)
         smallest[group] = min(smallest.get(group, key), key)
-    settled = [
-        _unless_duplicate(row, representatives[groups[row.pattern.id]][-1]) for row in graded
-    ]
+    settled = [_unless_duplicate(row, best[groups[row.pattern.id]][-1]) for row in graded]
     disagreeing = _disagreeing(settled)
     return [
         ValidatedPattern(

@@ -206,15 +206,22 @@ class SourceProgram:
 
         None while the tree holds no library. Raises QiPipelineError when it dies again.
         """
-        try:
+
+        def ask_library() -> Answer | None:
             facts = self._library()
             return None if facts is None else ask(facts)
+
+        return self._retried(ask_library)
+
+    def _retried(self, ask: Callable[[], Answer]) -> Answer:
+        """Return what `ask` finds out, starting a compiler that died once more."""
+        try:
+            return ask()
         except CompilerFailedError:
             self._facts = None
         try:
             self._open()
-            facts = self._library()
-            return None if facts is None else ask(facts)
+            return ask()
         except CompilerFailedError as error:
             raise QiPipelineError(
                 f"the TypeScript compiler cannot judge a tree of {len(self._files)} files: {error}"
@@ -228,16 +235,17 @@ class SourceProgram:
 
     def diagnostics(self, paths: Sequence[str]) -> dict[str, tuple[Diagnostic, ...]]:
         """Return the syntactic, or else the semantic, errors of each file."""
-        files = self._absolute(paths)
-        found = zip(
-            paths,
-            self._questions.diagnostics("getSyntacticDiagnostics", files),
-            self._questions.diagnostics("getSemanticDiagnostics", files),
-            strict=True,
+        distinct = list(dict.fromkeys(paths))
+        files = self._absolute(distinct)
+        syntactic, semantic = self._retried(
+            lambda: (
+                self._questions.diagnostics("getSyntacticDiagnostics", files),
+                self._questions.diagnostics("getSemanticDiagnostics", files),
+            )
         )
         return {
-            path: tuple(self._diagnostic(path, entry) for entry in syntactic or semantic)
-            for path, syntactic, semantic in found
+            path: tuple(self._diagnostic(path, entry) for entry in first or second)
+            for path, first, second in zip(distinct, syntactic, semantic, strict=True)
         }
 
     def _diagnostic(self, path: str, entry: dict[str, Any]) -> Diagnostic:
@@ -255,7 +263,8 @@ class SourceProgram:
         judged = self._answered(lambda facts: judge(self._questions, facts, self._profile, files))
         if judged is None:
             return dict.fromkeys(paths, ())
-        return {path: judged[file].violations() for path, file in zip(paths, files, strict=True)}
+        found = {file: judgement.violations() for file, judgement in judged.items()}
+        return {path: found[self._place(path).as_posix()] for path in paths}
 
     def members(self, offsets: Mapping[str, Sequence[int]]) -> dict[str, dict[int, LibraryMember]]:
         """Return, for each file, the UTF-16 offset of a name to the library member it stands for.

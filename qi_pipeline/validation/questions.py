@@ -153,6 +153,24 @@ class Questions:
             for (file, handles), answer in zip(located.items(), answers, strict=True)
         }
 
+    def contexts(
+        self, spans: Mapping[str, Iterable[Span]], texts: Mapping[str, bytes]
+    ) -> dict[str, dict[Span, dict[str, Any]]]:
+        """Return, as `types` does, the type that an expression's surroundings expect of it."""
+        wanted = {file: list(dict.fromkeys(found)) for file, found in spans.items()}
+        located = self._locations({file: found for file, found in wanted.items() if found}, texts)
+        flat = [
+            (file, span, handle)
+            for file, handles in located.items()
+            for span, handle in handles.items()
+        ]
+        answers = self.ask(("getContextualType", {"location": handle}) for *_, handle in flat)
+        found: dict[str, dict[Span, dict[str, Any]]] = {}
+        for (file, span, _), answer in zip(flat, answers, strict=True):
+            if answer:
+                found.setdefault(file, {})[span] = answer
+        return found
+
     def _locations(
         self, spans: Mapping[str, list[Span]], texts: Mapping[str, bytes]
     ) -> dict[str, dict[Span, str]]:

@@ -48,7 +48,8 @@ def accept(
     # An edited row stands as edited; accepting it would bring back the text before the edit.
     if row.decision is not None and row.decision.decision == "edit":
         raise QiPipelineError(
-            f"{row.pattern.id} was edited in review; undo that before accepting the text as it was"
+            f"{row.decision.pattern_id} was edited in review; undo that before accepting the text "
+            "as it was"
         )
     if not row.verdict.complies:
         raise QiPipelineError(

@@ -16,6 +16,7 @@ from qi_pipeline.validation.syntax import (
     ParsedModule,
     arguments_of,
     callee_of,
+    function_around,
     named_functions,
     span_of,
     string_value,
@@ -170,42 +171,78 @@ def reference_offsets(
         watched.add(binding.local)
         yield binding.offset
     for name, value in _constants(module):
+        yield span_of(name)[0]
         base = value.child_by_field_name("object") or value
         if module.text_of(base) in watched:
             watched.add(module.text_of(name))
-    for node in module.of_type("identifier"):
+    for node in module.of_type("identifier", "shorthand_property_identifier"):
         if module.text_of(node) in watched:
             yield span_of(node)[0]
     for access in accesses_of(module):
         yield access.offset
+    yield from _held_objects(module)
     if module.of_type("throw_statement"):
-        yield from _passed_functions(module)
+        yield from _mentioned_functions(module)
 
 
-def _passed_functions(module: ParsedModule) -> Iterator[int]:
-    """Yield where functions are declared and where one may be passed to a call by its name."""
-    for _, name in named_functions(module):
+def _held_objects(module: ParsedModule) -> Iterator[int]:
+    """Yield where a variable is made an object, and where one may be passed to a call."""
+    for name, _ in _object_constants(module):
         yield span_of(name)[0]
     for call in module.of_type("call_expression"):
-        operation = next((unwrapped(node) for node in arguments_of(call)), None)
-        if operation is not None and operation.type == "identifier":
-            yield span_of(operation)[0]
+        for argument in arguments_of(call)[:1]:
+            if unwrapped(argument).type == "identifier":
+                yield span_of(unwrapped(argument))[0]
+
+
+def _mentioned_functions(module: ParsedModule) -> Iterator[int]:
+    """Yield where functions are declared and wherever one may be mentioned by its name."""
+    names = {module.text_of(name) for _, name in named_functions(module)}
+    for node in module.of_type("identifier"):
+        if module.text_of(node) in names:
+            yield span_of(node)[0]
 
 
 def _constants(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
-    """Yield the name and the value of each constant that stands for something named elsewhere."""
-    for declaration in module.of_type("lexical_declaration"):
-        kind = declaration.child_by_field_name("kind")
-        if kind is None or kind.type != "const":
-            continue
-        for declarator in declaration.named_children:
-            name = declarator.child_by_field_name("name")
-            value = declarator.child_by_field_name("value")
-            if name is None or value is None or name.type != "identifier":
-                continue
-            value = unwrapped(value)
-            if value.type == "identifier" or value.type in _ACCESSES:
-                yield name, value
+    """Yield the name and the value of each name that stands for something named elsewhere."""
+    assigned = {
+        module.text_of(unwrapped(left))
+        for node in module.of_type("assignment_expression")
+        for left in [node.child_by_field_name("left")]
+        if left is not None
+    }
+    for name, value in _initialised(module):
+        target = unwrapped(value)
+        if target.type == "identifier" or target.type in _ACCESSES:
+            if module.text_of(name) not in assigned:
+                yield name, target
+        elif target.type == "object":
+            for pair in target.named_children:
+                key = pair.child_by_field_name("key")
+                member = pair.child_by_field_name("value")
+                if pair.type == "pair" and key is not None and member is not None:
+                    member = unwrapped(member)
+                    if key.type == "property_identifier" and member.type == "identifier":
+                        yield key, member
+
+
+def _initialised(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    """Yield the name and the first value of each variable and each parameter with a default."""
+    for node in module.of_type("variable_declarator"):
+        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
+        if name is not None and value is not None and name.type == "identifier":
+            yield name, value
+    for node in module.of_type("required_parameter"):
+        name, value = node.child_by_field_name("pattern"), node.child_by_field_name("value")
+        if name is not None and value is not None and name.type == "identifier":
+            yield name, value
+
+
+def _object_constants(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    """Yield the name and the object literal of each variable that is one."""
+    for name, value in _initialised(module):
+        if unwrapped(value).type == "object":
+            yield name, unwrapped(value)
 
 
 @dataclass(frozen=True)
@@ -220,6 +257,25 @@ class References:
     profile: Profile
     meanings: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """Offset of a name imported by path to the handles of what it stands for in the end."""
+
+    @cached_property
+    def call_of_node(self) -> Mapping[int, Call]:
+        """Node id to the call that the node is."""
+        return {call.node.id: call for call in self.calls}
+
+    @cached_property
+    def _object_of(self) -> Mapping[str, Node]:
+        """Declaration handle of a variable to the object literal that it is made of."""
+        return {
+            handle: literal
+            for name, literal in _object_constants(self.module)
+            for handle in self.symbols.get(span_of(name)[0], ())
+        }
+
+    def object_behind(self, expression: Node) -> Node | None:
+        """Return the object literal that a variable is made of."""
+        handles = self._handles_of(unwrapped(expression))
+        return next((self._object_of[one] for one in handles if one in self._object_of), None)
 
     @cached_property
     def calls(self) -> tuple[Call, ...]:
@@ -264,7 +320,7 @@ class References:
     @cached_property
     def _constant_symbols(self) -> Mapping[str, str]:
         """Declaration handle of a constant that stands for an export to `package:name`."""
-        constants: dict[str, str] = {}
+        constants: dict[str, str] = dict(self._shorthands())
         for name, value in _constants(self.module):
             symbol = self._declared_by_library(value)
             symbol = symbol or _first_named(self._handles_of(value), constants)
@@ -272,6 +328,34 @@ class References:
                 for handle in self.symbols.get(span_of(name)[0], ()):
                     constants[handle] = symbol
         return constants
+
+    def _shorthands(self) -> Iterator[tuple[str, str]]:
+        """Yield the handle of each `{ name }` that means the import of that name, with its export.
+
+        The compiler says what the member is, not what it is made of.
+        """
+        for binding in self.bindings:
+            places = self.module.shorthands.get(binding.local, ())
+            symbol = self._exported(binding) if places else None
+            if symbol is None:
+                continue
+            shadowing = self._functions_that_shadow(binding)
+            for node in places:
+                if shadowing.isdisjoint(one.id for one in self.module.around(node)):
+                    for handle in self.symbols.get(span_of(node)[0], ()):
+                        yield handle, symbol
+
+    def _functions_that_shadow(self, binding: Binding) -> set[int]:
+        """Return the node ids of the functions in which an import's name means something else."""
+        meant = self.symbols.get(binding.offset, frozenset())
+        return {
+            function.id
+            for node in self.module.of_type("identifier")
+            if self.module.text_of(node) == binding.local
+            and self.symbols.get(span_of(node)[0], frozenset()) != meant
+            for function in [function_around(self.module, node)]
+            if function is not None
+        }
 
     @cached_property
     def _imported(self) -> Mapping[str, str]:

@@ -68,8 +68,8 @@ def repair_module(
     """Return `text` with its imports mended, as the verdict asks; None when nothing changes.
 
     `source_file` is the repository path that the text comes from; a document's code stands in no
-    file, so that its relative imports lead nowhere. What shows output in a notebook goes, and of several versions of one declaration in a block of
-    a document the last stays.
+    file, so that its relative imports lead nowhere. What shows output in a notebook goes, and of
+    several versions of one declaration in a block of a document the last stays.
     """
     work = _Work(text, names, source_file=None if is_document else source_file)
     work.mend_imports(verdict.diagnostics, types_only=_imports_types_as_values(verdict))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+from qi_pipeline.validation.catching import Catching
 from qi_pipeline.validation.evidence import (
     Evidence,
     Finding,
@@ -14,20 +15,22 @@ from qi_pipeline.validation.evidence import (
     errors_of,
     spreads_of,
 )
-from qi_pipeline.validation.syntax import (
-    FUNCTION_LITERALS,
-    arguments_of,
-    declared_names_around,
-    named_functions,
-    span_of,
-    unwrapped,
-)
+from qi_pipeline.validation.expression_types import Sort
+from qi_pipeline.validation.references import Call
+from qi_pipeline.validation.syntax import exported_around, unwrapped
 
 _PLAIN_LITERALS = {
     "string": "a text",
     "template_string": "a text",
     "array": "a list",
+    "regex": "a plain value",
     **dict.fromkeys(("number", "true", "false", "null", "undefined"), "a plain value"),
+}
+_MISFITS = {
+    Sort.EXCEPTION: "an exception",
+    Sort.PRIMITIVE: "a plain value",
+    Sort.FUNCTION: "a function",
+    Sort.BUILT_IN: "a plain value",
 }
 
 
@@ -36,38 +39,13 @@ def throw(evidence: Evidence) -> Iterator[Finding]:
     statements = evidence.module.of_type("throw_statement")
     if not statements:
         return
-    catching = _caught_functions(evidence)
+    catching = Catching(evidence)
     allowed = set(evidence.conventions.throwing_declarations)
     for node in statements:
-        is_caught = not catching.isdisjoint(_ancestors(node))
-        if not is_caught and allowed.isdisjoint(declared_names_around(evidence.module, node)):
+        if not catching.reaches(node) and allowed.isdisjoint(
+            exported_around(evidence.module, node)
+        ):
             yield node, {}
-
-
-def _caught_functions(evidence: Evidence) -> set[int]:
-    """Return the ids of the functions that a catching function of the library calls."""
-    symbols = evidence.references.symbols
-    caught: set[int] = set()
-    handles: set[str] = set()
-    for call in evidence.references.calls:
-        arguments = arguments_of(call.node)
-        if call.name in evidence.conventions.throwing_callbacks and arguments:
-            operation = unwrapped(arguments[0])
-            if operation.type in FUNCTION_LITERALS:
-                caught.add(operation.id)
-            handles |= symbols.get(span_of(operation)[0], frozenset())
-    for function, name in named_functions(evidence.module):
-        if not handles.isdisjoint(symbols.get(span_of(name)[0], frozenset())):
-            caught.add(function.id)
-    return caught
-
-
-def _ancestors(node: Node) -> Iterator[int]:
-    """Yield the ids of `node` and all nodes around it."""
-    current: Node | None = node
-    while current is not None:
-        yield current.id
-        current = current.parent
 
 
 def try_catch(evidence: Evidence) -> Iterator[Finding]:
@@ -75,7 +53,7 @@ def try_catch(evidence: Evidence) -> Iterator[Finding]:
     catching = set(evidence.conventions.throwing_callbacks)
     for node in evidence.module.of_type("try_statement"):
         has_handler = node.child_by_field_name("handler") is not None
-        if has_handler and catching.isdisjoint(declared_names_around(evidence.module, node)):
+        if has_handler and catching.isdisjoint(exported_around(evidence.module, node)):
             yield node, {}
 
 
@@ -93,31 +71,62 @@ def made_without_factory(evidence: Evidence) -> Iterator[Finding]:
     """R10: a failed Result holds something that no error factory made."""
     for call in evidence.references.calls:
         for error in errors_of(evidence.conventions, call):
-            what = _other_than_an_error(evidence, error)
+            what = _other_than_an_error(evidence, call, error)
             if what is not None:
                 yield error, {"name": what}
 
 
-def _other_than_an_error(evidence: Evidence, error: Node) -> str | None:
+def _other_than_an_error(evidence: Evidence, call: Call, error: Node) -> str | None:
     """Say what stands where an error should; None if it is one or cannot be told.
 
     A type parameter is whatever the caller passes, and an object of another declared type may be
     the error type that a module chose on purpose.
     """
-    literal = unwrapped(error).type
-    if literal == "object":
-        extends_error = any(
-            evidence.type_of(spread).is_library_error for spread in spreads_of(error)
-        )
-        return None if extends_error else "an object literal"
-    if literal in _PLAIN_LITERALS:
-        return _PLAIN_LITERALS[literal]
-    known = evidence.type_of(error)
-    if known.is_exception and not known.is_library_error:
-        return "an exception"
-    if known.is_unknown and _is_caught(evidence, error):
+    inner = unwrapped(error)
+    if inner.type in _PLAIN_LITERALS:
+        return _PLAIN_LITERALS[inner.type]
+    # A cast says what somebody claims; what it is cast from says what it is.
+    known = (evidence.type_of(error), evidence.type_of(inner))
+    if any(one.is_unknown for one in known) and _is_caught(evidence, error):
         return "what was caught"
-    return "a plain value" if known.is_primitive else None
+    sorts = known[0].sorts | known[1].sorts
+    misfit = next((what for sort, what in _MISFITS.items() if sort in sorts), None)
+    if misfit is None and sorts == {Sort.NOTHING}:
+        return "a plain value"
+    literal = _posing_literal(evidence, inner)
+    if misfit is not None or literal is None:
+        return misfit
+    return None if _is_on_purpose(evidence, call, error, literal) else "an object literal"
+
+
+def _posing_literal(evidence: Evidence, error: Node) -> Node | None:
+    """Return the object literal that stands for an error, directly or through a variable.
+
+    A variable may hold any object; one with an error's members poses as an error.
+    """
+    if error.type == "object":
+        return error
+    literal = evidence.references.object_behind(error)
+    member = evidence.conventions.error_member
+    return literal if literal is not None and member in _keys_of(evidence, literal) else None
+
+
+def _is_on_purpose(evidence: Evidence, call: Call, error: Node, literal: Node) -> bool:
+    """Tell whether an object literal extends an error or is of another error type by choice."""
+    if any(Sort.LIBRARY_ERROR in evidence.type_of(one).sorts for one in spreads_of(literal)):
+        return True
+    inner = unwrapped(error)
+    places = (evidence.type_of(call.node).expected, evidence.type_of(inner).expected)
+    chosen = {sort for expected in places for sort in expected} | evidence.type_of(error).sorts
+    is_library_error = Sort.LIBRARY_ERROR in chosen and evidence.conventions.error_member in (
+        _keys_of(evidence, literal)
+    )
+    return Sort.DECLARED in chosen and not is_library_error
+
+
+def _keys_of(evidence: Evidence, literal: Node) -> set[str]:
+    keys = (part.child_by_field_name("key") or part for part in literal.named_children)
+    return {evidence.module.text_of(key).strip("\"'") for key in keys}
 
 
 def _is_caught(evidence: Evidence, error: Node) -> bool:
@@ -126,11 +135,10 @@ def _is_caught(evidence: Evidence, error: Node) -> bool:
     Anything else of unknown type may be an error that the compiler could not infer.
     """
     name = evidence.module.text_of(unwrapped(error))
-    current: Node | None = error
-    while current is not None:
-        if current.type == "catch_clause":
-            parameter = current.child_by_field_name("parameter")
-            if parameter is not None and evidence.module.text_of(parameter) == name:
-                return True
-        current = current.parent
-    return False
+    clauses = (one for one in evidence.module.around(error) if one.type == "catch_clause")
+    return any(
+        evidence.module.text_of(parameter) == name
+        for clause in clauses
+        for parameter in [clause.child_by_field_name("parameter")]
+        if parameter is not None
+    )

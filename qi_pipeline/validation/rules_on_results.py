@@ -12,6 +12,7 @@ from qi_pipeline.validation.evidence import (
     casts_of,
     destructurings,
     functions_before_result,
+    membership_tests,
     outer_arguments,
 )
 from qi_pipeline.validation.references import Access, Call
@@ -19,7 +20,7 @@ from qi_pipeline.validation.syntax import (
     FUNCTION_LITERALS,
     arguments_of,
     callee_of,
-    declared_names_around,
+    exported_around,
     is_async,
     unwrapped,
 )
@@ -41,13 +42,17 @@ def _result_reads(evidence: Evidence, names: Iterable[str]) -> Iterator[Finding]
         if access.name not in watched:
             continue
         if evidence.is_result_member(access) or (
-            evidence.is_missing_member_of_result(access) and not _is_called(access)
+            evidence.is_missing_member_of_result(access) and not _is_called(evidence, access)
         ):
             yield access.node, {"name": access.name}
+    for node, name, target in membership_tests(evidence.module):
+        found = watched.intersection(evidence.text_values(name))
+        if found and evidence.holds_result(target):
+            yield node, {"name": min(found)}
 
 
-def _is_called(access: Access) -> bool:
-    parent = access.node.parent
+def _is_called(evidence: Evidence, access: Access) -> bool:
+    parent = evidence.module.parent_of(access.node)
     return (
         parent is not None
         and parent.type == "call_expression"
@@ -124,7 +129,7 @@ def async_function(evidence: Evidence) -> Iterator[Finding]:
         for argument in functions_before_result(evidence.conventions, call):
             function = unwrapped(argument)
             returns_promise = is_async(function) or evidence.type_of(function).returns_promise
-            around = declared_names_around(evidence.module, call.node)
+            around = exported_around(evidence.module, call.node)
             if returns_promise and waiting.isdisjoint(around):
                 yield argument, {"name": call.name, "known": helpers[call.name]}
 
@@ -133,12 +138,14 @@ def not_unpacked(evidence: Evidence) -> Iterator[Finding]:
     """R11: what a Result holds is used as if the Result were that thing."""
     own = _own_members(evidence)
     for access in evidence.accesses:
-        is_own_called = access.name in own and _is_called(access)
+        is_own_called = access.name in own and _is_called(evidence, access)
         is_foreign = access.name not in own and not _is_library_function(evidence, access.name)
         if (is_own_called or is_foreign) and evidence.is_missing_member_of_result(access):
             yield access.node, {"name": f".{access.name}"}
     for cast in casts_of(evidence.module):
         known = evidence.type_of(cast.node)
-        is_cast_away = not known.is_result and not known.is_open
+        # Nothing can be done with a Result as `object` that hides what it is.
+        is_harmless = known.is_wider and not known.has_own_member
+        is_cast_away = not known.is_result and not known.is_open and not is_harmless
         if is_cast_away and evidence.type_of(cast.value).is_result:
             yield cast.node, {"name": "a cast"}

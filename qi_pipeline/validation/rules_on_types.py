@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from qi_pipeline.validation.evidence import Evidence, Finding
-from qi_pipeline.validation.syntax import specifiers_of, string_value
+from qi_pipeline.validation.syntax import ParsedModule, specifiers_of, string_value
 
 _VALUE_NAMES = ("identifier", "shorthand_property_identifier")
 _SOURCE_SUFFIXES = frozenset({".ts", ".tsx", ".mts", ".cts"})
@@ -60,7 +60,9 @@ def _types(evidence: Evidence) -> Iterator[Finding]:
     if not imported:
         return
     values = {
-        module.text_of(node) for node in module.of_type(*_VALUE_NAMES) if not _is_in_import(node)
+        module.text_of(node)
+        for node in module.of_type(*_VALUE_NAMES)
+        if not _is_in_import(module, node)
     }
     types = {module.text_of(node) for node in module.of_type("type_identifier")}
     for item, name in imported:
@@ -81,8 +83,8 @@ def _is_type_only(node: Node) -> bool:
     return any(child.type == "type" for child in node.children)
 
 
-def _is_in_import(node: Node) -> bool:
-    parent = node.parent
+def _is_in_import(module: ParsedModule, node: Node) -> bool:
+    parent = module.parent_of(node)
     return parent is not None and parent.type in {
         "import_specifier",
         "import_clause",

@@ -6,6 +6,7 @@ and `rules`.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -23,6 +24,19 @@ _WRAPPERS = ASSERTIONS | {
 TRIVIA = r"(?:[\s\ufeff]|//[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/)*+"
 """Regular expression of what may stand between two tokens; possessive, so it cannot run away."""
 _LINE_END = re.compile("\r\n|\r|\n|\u2028|\u2029")
+_ESCAPE = re.compile(
+    r"\\(?:x(?P<byte>[0-9A-Fa-f]{2})|u(?P<unit>[0-9A-Fa-f]{4})|u\{(?P<point>[0-9A-Fa-f]+)\}"
+    "|(?P<line>\r\n|[\r\n\u2028\u2029])|(?P<null>0(?![0-9]))|(?P<other>[^xu0-9])|(?P<wrong>.?))",
+    re.DOTALL,
+)
+"""A backslash in a string literal, and what it stands for."""
+_CONTROL = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}
+_FUNCTIONS = FUNCTION_LITERALS | {
+    "function_declaration",
+    "generator_function_declaration",
+    "method_definition",
+}
+_CLASSES = frozenset({"class_declaration", "abstract_class_declaration"})
 
 
 @cache
@@ -54,6 +68,36 @@ class ParsedModule:
             groups.setdefault(node.type, []).append(node)
         return groups
 
+    @cached_property
+    def _parents(self) -> dict[int, Node]:
+        """Node id to the node around it; asking a node itself takes a walk from the root."""
+        parents: dict[int, Node] = {}
+        pending = [self.tree.root_node]
+        while pending:
+            node = pending.pop()
+            for child in node.children:
+                parents[child.id] = node
+                pending.append(child)
+        return parents
+
+    def parent_of(self, node: Node) -> Node | None:
+        """Return the node around `node`; None for the whole module."""
+        return self._parents.get(node.id)
+
+    def around(self, node: Node) -> Iterator[Node]:
+        """Yield `node`, the node around it, and so on up to the whole module."""
+        current: Node | None = node
+        while current is not None:
+            yield current
+            current = self.parent_of(current)
+
+    def nests_deeper_than(self, limit: int) -> bool:
+        """Tell whether the syntax tree has more than `limit` levels."""
+        level = [self.tree.root_node]
+        for _ in range(limit):
+            level = [child for node in level for child in node.children]
+        return bool(level)
+
     def of_type(self, *types: str) -> list[Node]:
         """Return the nodes of the given types, in source order within each type."""
         return [node for wanted in types for node in self._by_type.get(wanted, ())]
@@ -70,12 +114,35 @@ class ParsedModule:
         """Return the UTF-16 offset of the character at `index`."""
         return len(self.text[:index].encode("utf-16-le")) // 2
 
+    @cached_property
+    def listed_exports(self) -> frozenset[str]:
+        """The module's own names in its `export { name }` lists."""
+        names = (one.child_by_field_name("name") for one in self.of_type("export_specifier"))
+        return frozenset(self.text_of(name) for name in names if name is not None)
+
+    @cached_property
+    def shorthands(self) -> dict[str, list[Node]]:
+        """Each name to where an object literal takes what it means, as in `{ name }`."""
+        found: dict[str, list[Node]] = {}
+        for node in self.of_type("shorthand_property_identifier"):
+            found.setdefault(self.text_of(node), []).append(node)
+        return found
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        """The UTF-16 offset at which each line starts."""
+        starts = [0]
+        done = 0
+        for end in _LINE_END.finditer(self.text):
+            units = len(self.text[done : end.end()].encode("utf-16-le")) // 2
+            starts.append(starts[-1] + units)
+            done = end.end()
+        return starts
+
     def position(self, offset: int) -> tuple[int, int]:
         """Return the 1-based line and column (in UTF-16 units) of a UTF-16 offset."""
-        before = self.slice(0, offset)
-        ends = list(_LINE_END.finditer(before))
-        start = ends[-1].end() if ends else 0
-        return len(ends) + 1, len(before[start:].encode("utf-16-le")) // 2 + 1
+        line = bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
 
     def line_of(self, node: Node) -> int:
         """Return the 1-based line on which `node` starts."""
@@ -151,13 +218,38 @@ def arguments_of(call: Node) -> list[Node]:
 
 
 def string_value(module: ParsedModule, node: Node) -> str | None:
-    """Return the value of a string literal without escapes or substitutions, else None."""
+    """Return the value of a string literal without substitutions, escapes decoded.
+
+    None for anything else, and for an escape that is none of the language's.
+    """
     node = unwrapped(node)
     if node.type not in {"string", "template_string"}:
         return None
     if any(child.type == "template_substitution" for child in node.named_children):
         return None
-    return module.text_of(node)[1:-1]
+    return _unescaped(module.text_of(node)[1:-1])
+
+
+def _unescaped(text: str) -> str | None:
+    """Return what the text between quotes stands for; None if that is no Unicode text."""
+    if any(match["wrong"] is not None for match in _ESCAPE.finditer(text)):
+        return None
+    try:
+        units = _ESCAPE.sub(_meaning, text).encode("utf-16-le", errors="surrogatepass")
+        return units.decode("utf-16-le")
+    except (ValueError, OverflowError):
+        # A half of a pair alone, or a number that is no character's.
+        return None
+
+
+def _meaning(escape: re.Match[str]) -> str:
+    number = escape["byte"] or escape["unit"] or escape["point"]
+    if number is not None:
+        return chr(int(number, 16))
+    if escape["null"] is not None:
+        return "\0"
+    other = escape["other"]
+    return "" if other is None else _CONTROL.get(other, other)
 
 
 def specifiers_of(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
@@ -179,45 +271,68 @@ def called_text(module: ParsedModule, call: Node) -> str | None:
 
 
 def is_async(function: Node) -> bool:
-    """Tell whether a function literal is marked `async`."""
-    return function.type in FUNCTION_LITERALS and any(
-        child.type == "async" for child in function.children
+    """Tell whether a function is marked `async`."""
+    return function.type in _FUNCTIONS and any(child.type == "async" for child in function.children)
+
+
+def is_generator(function: Node) -> bool:
+    """Tell whether a function gives its values one by one."""
+    return any(child.type in {"function*", "*"} for child in function.children) or (
+        function.type.startswith("generator_function")
     )
 
 
-def named_functions(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
-    """Yield each function declaration and each declarator of a function, with its name."""
-    for node in module.of_type("function_declaration", "variable_declarator"):
-        name = node.child_by_field_name("name")
-        if name is not None and _declared_name(module, node) is not None:
-            yield node, name
-
-
-def declared_names_around(module: ParsedModule, node: Node) -> set[str]:
-    """Return the names of the functions (`name`) and methods (`Class.name`) around `node`."""
-    names: set[str] = set()
-    current: Node | None = node
-    while current is not None:
-        name = _declared_name(module, current)
-        if name is not None:
-            names.add(name)
-        current = current.parent
-    return names
-
-
-def _declared_name(module: ParsedModule, node: Node) -> str | None:
-    """Return `name` of a function or `Class.name` of a method declaration."""
-    name = node.child_by_field_name("name")
-    if name is None:
+def function_around(module: ParsedModule, node: Node) -> Node | None:
+    """Return the innermost function that `node` lies in, other than itself."""
+    outer = module.parent_of(node)
+    if outer is None:
         return None
-    if node.type == "method_definition":
-        owner = node.parent.parent if node.parent is not None else None
-        owner_name = None if owner is None else owner.child_by_field_name("name")
-        return (
-            None if owner_name is None else f"{module.text_of(owner_name)}.{module.text_of(name)}"
-        )
-    if node.type == "function_declaration":
-        return module.text_of(name)
-    value = node.child_by_field_name("value")
-    is_function = value is not None and unwrapped(value).type in FUNCTION_LITERALS
-    return module.text_of(name) if node.type == "variable_declarator" and is_function else None
+    return next((one for one in module.around(outer) if one.type in _FUNCTIONS), None)
+
+
+def named_functions(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    """Yield each function that has a name of its own or is a variable's value, with that name."""
+    for node in module.of_type(
+        "function_declaration", "generator_function_declaration", "variable_declarator"
+    ):
+        name = node.child_by_field_name("name")
+        value = node.child_by_field_name("value")
+        function = node if value is None else unwrapped(value)
+        if name is not None and name.type == "identifier" and function.type in _FUNCTIONS:
+            yield function, name
+
+
+def exported_around(module: ParsedModule, node: Node) -> set[str]:
+    """Return the exported function (`name`) or exported class's method (`Class.name`) around."""
+    path = list(module.around(node))
+    # From the outside in: the module, an export, what it declares.
+    declared = [one for one in reversed(path[:-1]) if one.type != "export_statement"]
+    if declared and declared[0].type in {"lexical_declaration", "variable_declaration"}:
+        declared = declared[1:]
+    name = declared[0].child_by_field_name("name") if declared else None
+    if name is None or not is_exported(module, name):
+        return set()
+    if declared[0].type not in _CLASSES:
+        return {module.text_of(name)}
+    method = next((one for one in declared if one.type == "method_definition"), None)
+    member = None if method is None else method.child_by_field_name("name")
+    return set() if member is None else {f"{module.text_of(name)}.{module.text_of(member)}"}
+
+
+def is_exported(module: ParsedModule, name: Node) -> bool:
+    """Tell whether what is declared under `name` is exported by the module itself."""
+    path = [node.type for node in module.around(name)][1:-1]
+    declarations = (
+        _FUNCTIONS
+        | _CLASSES
+        | {
+            "variable_declarator",
+            "lexical_declaration",
+            "variable_declaration",
+            "export_statement",
+        }
+    )
+    # A name, what it declares, perhaps the statement of several, perhaps an export; no block.
+    if len(path) > 3 or not declarations.issuperset(path):  # noqa: PLR2004
+        return False
+    return path[-1] == "export_statement" or module.text_of(name) in module.listed_exports

@@ -102,9 +102,12 @@ def test_the_second_time_nothing_is_judged(
     first = mine(repository, tmp_path)
     opened: list[object] = []
     enter = SourceProgram.__enter__
-    monkeypatch.setattr(
-        SourceProgram, "__enter__", lambda program: (opened.append(program), enter(program))[1]
-    )
+
+    def watched(program: SourceProgram) -> SourceProgram:
+        opened.append(program)
+        return enter(program)
+
+    monkeypatch.setattr(SourceProgram, "__enter__", watched)
     assert mine(repository, tmp_path) == first
     assert not opened
     repository.commit({MAIN: VIOLATION}, "again")

@@ -7,9 +7,11 @@ import pytest
 
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.tasks import Task, bundled_suite, load_tasks
-from qi_pipeline.sandbox.bundle import bundle_library
+from qi_pipeline.sandbox import modules
+from qi_pipeline.sandbox.bundle import Toolchain, bundle_library, transpile
 from qi_pipeline.sandbox.modules import ModuleTest, ModuleTester, prepare_tester, run_module_tests
 from qi_pipeline.sandbox.sandbox import Sandbox
+from qi_pipeline.sandbox.verdict import split_verdict
 from qi_pipeline_tests.sandbox.conftest import TOOLCHAIN, Sample
 
 TESTS = """
@@ -100,6 +102,19 @@ WITHOUT_A_PASS = {
         'import fs from "node:fs"; fs.writeSync = () => 0;' + WRONG,
         "failed",
     ),
+    "rewrites the verdict in Buffer.from": (
+        "const from: any = Buffer.from; Buffer.from = ((text: any, ...rest: any[]) =>"
+        " typeof text === 'string'"
+        """ ? from.call(Buffer, text.replace(/"failures":\\[.*\\]/s, '"failures":[]'), ...rest)"""
+        " : from.call(Buffer, text, ...rest)) as any;" + WRONG,
+        "failed",
+    ),
+    "rewrites the verdict in utf8Write": (
+        "const all: any = Buffer.prototype; const write = all.utf8Write;"
+        " all.utf8Write = function (text: string, ...rest: any[]) { return write.call(this,"
+        """ text.replace(/"failures":\\[.*\\]/s, '"failures":[]'), ...rest); };""" + WRONG,
+        "failed",
+    ),
     "writes what a verdict looks like": (
         'console.log(`\\n${"0".repeat(64)} {"failures":[],"assertions":9}`); process.exit(0);'
         + WRONG,
@@ -186,6 +201,251 @@ def test_the_cases_of_the_tests_cannot_be_emptied(tester: ModuleTester) -> None:
         }
     )
     assert {name: run.status for name, run in runs.items()} == dict.fromkeys(EMPTIED, "failed")
+
+
+SHARED = {
+    "Buffer.from": ("Buffer.from", 'Buffer.from("x").length === 1'),
+    "Buffer.prototype": ("Buffer.prototype.equals", 'Buffer.from("x").equals(Buffer.from("x"))'),
+    "StringDecoder": (
+        "(await import('node:string_decoder')).StringDecoder.prototype.write",
+        'new StringDecoder("utf8").write(Buffer.from("x")) === "x"',
+    ),
+    "EventEmitter": (
+        "(await import('node:events')).EventEmitter.prototype.listenerCount",
+        "new EventEmitter().listenerCount('x') === 0",
+    ),
+    "util": ("(await import('node:util')).default.inspect", "util.inspect(1) === '1'"),
+    "path.posix": ("(await import('node:path')).default.posix.join", "posix.join('a') === 'a'"),
+    "process": ("process.cwd", "process.cwd() === '/tmp'"),
+    "URL": ("URL.prototype.toString", 'new URL("http://x/").toString() === "http://x/"'),
+    "Headers": ("Headers.prototype.get", 'new Headers({ a: "b" }).get("a") === "b"'),
+    "the library's class": (
+        "Object.getPrototypeOf(createMemoryCache({})).get",
+        "typeof (await createMemoryCache({}).get('x')) === 'object'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_tests_and_module_share_cannot_be_replaced(name: str, tester: ModuleTester) -> None:
+    place, check = SHARED[name]
+    owner, _, member = place.rpartition(".")
+    head = """
+      import { createMemoryCache } from "@qi/core";
+      import { strict as assert } from "node:assert";
+      import { EventEmitter } from "node:events";
+      import { posix } from "node:path";
+      import { StringDecoder } from "node:string_decoder";
+      import util from "node:util";
+    """
+    tests = head + f'import "./solution";\nassert.ok({check});'
+    attack = f"""
+      const owner: any = {owner};
+      const evil = () => true;
+      try {{ owner.{member} = evil; console.log("assigned"); }} catch {{}}
+      try {{ Object.defineProperty(owner, "{member}", {{ value: evil }}); }} catch {{}}
+      console.log(owner.{member} === evil ? "replaced" : "kept");"""
+    run = run_module_tests('import { createMemoryCache } from "@qi/core";' + attack, tests, tester)
+    assert (run.status, run.failures, run.output) == ("passed", (), "kept\n")
+
+
+def test_a_class_that_the_module_cannot_name_is_locked_at_its_end_too(
+    tester: ModuleTester,
+) -> None:
+    module = """
+      import type { ICache } from "@qi/core";
+      export const use = (cache: ICache) => {
+        const shared: any = Object.getPrototypeOf(cache);
+        try { shared.get = () => "evil"; } catch {}
+        try { shared.added = () => "evil"; } catch {}
+        (cache as any).own = 1;
+        return [shared.get("x") === "evil", "added" in cache];
+      };"""
+    tests = """
+      import { strict as assert } from "node:assert";
+      import { createMemoryCache } from "@qi/core";
+      import { use } from "./solution";
+      const cache: any = createMemoryCache({});
+      assert.deepEqual(use(cache), [false, false]);
+      cache.get = () => "the tests' own";
+      assert.equal(cache.get(), "the tests' own");"""
+    run = run_module_tests(module, tests, tester)
+    assert (run.status, run.failures) == ("passed", ())
+
+
+def test_no_object_that_the_module_reaches_sees_the_nonce(tester: ModuleTester) -> None:
+    module = """
+      const seen = (name: string) => {
+        const original = (Buffer.prototype as any)[name];
+        const spy = function (this: any, ...rest: any[]) {
+          process.stderr.write("saw " + String(this) + rest.join());
+          return original.apply(this, rest);
+        };
+        try { Object.defineProperty(Buffer.prototype, name, { value: spy }); } catch {}
+      };
+      ["subarray", "slice", "utf8Write", "write", "toString"].forEach(seen);
+      try { Buffer.alloc = Buffer.from = Buffer.concat = (() => process.exit(1)) as any; } catch {}
+      export const value = (): string => "what is right";"""
+    run = run_module_tests(module, TESTS, tester)
+    assert (run.status, run.output) == ("passed", "")
+
+
+def test_what_node_offers_still_works_in_a_module(tester: ModuleTester) -> None:
+    module = """
+      import { createHash } from "node:crypto";
+      import EventEmitter, { once } from "node:events";
+      import { Readable } from "node:stream";
+      import { gzipSync, gunzipSync } from "node:zlib";
+      class Own extends EventEmitter { emit(...all: any[]): boolean { return super.emit(...all); } }
+      const own: any = new Own();
+      own.on = own.on.bind(own);
+      const heard = once(own, "said");
+      own.emit("said", 1);
+      const chunks: unknown[] = [];
+      for await (const chunk of Readable.from([1, 2])) chunks.push(chunk);
+      export const results = [
+        ...(await heard), ...chunks, createHash("sha256").update("x").digest("hex").length,
+        gunzipSync(gzipSync("x")).toString(), new AbortController().signal.aborted,
+        new Headers({ a: "b" }).get("a"), await new Blob(["x"]).text(), structuredClone(1),
+      ];"""
+    tests = """
+      import { strict as assert } from "node:assert";
+      import { results } from "./solution";
+      assert.deepEqual(results, [1, 1, 2, 64, "x", false, "b", "x", 1]);"""
+    run = run_module_tests(module, tests, tester)
+    assert (run.status, run.failures) == ("passed", ())
+
+
+def test_a_failure_that_cannot_be_recorded_is_missed(tester: ModuleTester) -> None:
+    """The callback is called once, so many frames away from the end of the stack."""
+    module = """
+      export const value = (check: () => void): void => {
+        let frames = 0;
+        const deep = (): void => {
+          try { deep(); } catch {}
+          if (frames++ === FRAMES) try { check(); } catch {}
+        };
+        deep();
+      };"""
+    tests = """
+      import { strict as assert } from "node:assert";
+      import { value } from "./solution";
+      let found = 1;
+      const check = () => assert.equal(found, 1);
+      check();
+      found = 2;
+      value(check);"""
+    runs = tester.run_many(
+        {
+            str(frames): ModuleTest(module.replace("FRAMES", str(frames)), tests)
+            for frames in range(20, 1000, 80)
+        }
+    )
+    begun = [run for run in runs.values() if run.assertions == 2]
+    assert {run.status for run in begun} == {"failed"}
+    assert any("neither succeeded nor failed" in run.failures[0] for run in begun)
+
+
+def test_an_assertion_that_nobody_waits_for_is_no_pass(tester: ModuleTester) -> None:
+    tests = """
+      import { strict as assert } from "node:assert";
+      import "./solution";
+      assert.rejects(async () => { await new Promise((done) => setTimeout(done, 50)); });"""
+    run = run_module_tests(RIGHT, tests, tester)
+    assert (run.status, run.assertions) == ("failed", 1)
+    assert "neither succeeded nor failed" in run.failures[0]
+
+
+def test_many_long_failures_lose_no_other_result(tester: ModuleTester) -> None:
+    tests = """
+      import { strict as assert } from "node:assert";
+      import { value } from "./solution";
+      value((text: string) => assert.ok(false, text));"""
+    module = """
+      export const value = (check: any) => {
+        for (let n = 0; n < 300; n += 1) try { check("\u00e9".repeat(3000)); } catch {}
+      };"""
+    short = module.replace('"\u00e9".repeat(3000)', "`no ${n}`")
+    runs = tester.run_many(
+        {
+            "long": ModuleTest(module, tests),
+            "short": ModuleTest(short, tests),
+            "right": ModuleTest(RIGHT, TESTS),
+        }
+    )
+    assert {name: run.status for name, run in runs.items()} == {
+        "long": "failed", "short": "failed", "right": "passed",
+    }  # fmt: skip
+    assert sum(map(len, runs["long"].failures)) <= 8000
+    assert runs["short"].failures == tuple(f"AssertionError: no {n}" for n in range(20))
+
+
+def test_tests_import_defaults_and_the_module_when_they_want(tester: ModuleTester) -> None:
+    tests = """
+      import { strict as assert } from "node:assert";
+      import EventEmitter from "node:events";
+      import path from "node:path";
+      const { value } = await import("./solution");
+      assert.equal(new EventEmitter().listenerCount("x"), 0);
+      assert.equal(path.join("a", "b"), "a/b");
+      assert.equal(value(), "what is right");"""
+    run = run_module_tests(RIGHT, tests, tester)
+    assert (run.status, run.assertions, run.failures) == ("passed", 3, ())
+
+
+def test_tests_that_need_a_runner_are_refused(tester: ModuleTester) -> None:
+    tests = 'import { expect } from "vitest"; import { value } from "./solution"; expect(value());'
+    run = run_module_tests(RIGHT, tests, tester)
+    assert (run.status, run.failures) == (
+        "refused", ('the tests import "vitest", which is not there',),
+    )  # fmt: skip
+    assert run_module_tests('import "vitest";' + RIGHT, TESTS, tester).status == "failed"
+
+
+NONCE = "0" * 8
+
+
+@pytest.mark.parametrize(
+    ("stdout", "record", "output"),
+    [
+        (f'a\n{NONCE} {{"x": 1}}\nb', {"x": 1}, "ab"),
+        (f'a\n{NONCE} {{"x": 1}}', None, "a"),
+        (f'a\n{NONCE} {{"x"\nb', None, "ab"),
+        (f"a\n{NONCE} [1]\n", None, "a"),
+        ("a", None, "a"),
+    ],
+)
+def test_only_a_whole_record_is_a_verdict(
+    stdout: str, record: dict[str, int] | None, output: str
+) -> None:
+    assert split_verdict(stdout, NONCE) == (record, output)
+
+
+def test_a_node_that_rejects_a_flag_is_not_taken_for_bad_modules(
+    sample: Sample, tester: ModuleTester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules, "_NODE_FLAGS", ("--no-such-flag",))
+    with pytest.raises(QiPipelineError, match="should have passed is crashed"):
+        prepare_tester(sample.workspace, TOOLCHAIN, sample.cache)
+    assert tester.library.is_file()
+
+
+def test_a_tester_that_passes_everything_is_refused(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules, "_PROBE_TESTS", TESTS.replace("value()", '"what is right"'))
+    with pytest.raises(QiPipelineError, match="does not work on this machine"):
+        prepare_tester(sample.workspace, TOOLCHAIN, sample.cache)
+
+
+def test_a_transpiler_that_does_not_load_is_not_taken_for_bad_texts(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    package = tmp_path / "node_modules" / "esbuild"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"main": "main.js"}')
+    (package / "main.js").write_text('throw new Error("built for another machine");')
+    with pytest.raises(QiPipelineError, match="built for another machine"):
+        transpile({"a": RIGHT, "b": WRONG}, Toolchain(tmp_path), Sandbox())
 
 
 OUT_OF_REACH = {

@@ -15,13 +15,12 @@ from qi_pipeline.sandbox.limits import SUITE_LIMITS, Limits
 from qi_pipeline.sandbox.mutation import (
     FunctionTester,
     LibraryTests,
-    library_tests_key,
     prepare_function_tester,
     reaching_tests,
     with_wrong_body,
 )
 from qi_pipeline.sandbox.sandbox import Sandbox, SandboxRefusedError
-from qi_pipeline.sandbox.suite import prepare_suite
+from qi_pipeline.sandbox.suite import prepare_suite, run_suite
 from qi_pipeline.settings import Settings
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.validation.workspace import prepare_library
@@ -326,15 +325,6 @@ def test_a_refused_sandbox_is_not_swallowed(parts: Planted) -> None:
         dataclasses.replace(parts.tester, suite=suite).judge_all()
 
 
-def test_the_key_follows_what_decides_the_marks(parts: Planted) -> None:
-    suite = parts.tester.suite
-    key = library_tests_key(suite, {"@qi/base:arrow": [WATCHED]})
-    assert library_tests_key(suite, {"@qi/base:arrow": [WATCHED]}) == key
-    assert library_tests_key(suite, {"@qi/base:arrow": [BROKEN]}) != key
-    other = dataclasses.replace(suite, root=suite.root.with_name("other"))
-    assert library_tests_key(other, {"@qi/base:arrow": [WATCHED]}) != key
-
-
 # ── Another body ─────────────────────────────────────────────────────────────────────────────────
 
 BODIES = {
@@ -381,6 +371,28 @@ BODIES = {
     "breaks_out": ("deep", "export const deep = () => 1; } evil(); {", "refused"),
     "other_name": ("deep", "export const shallow = (value: number) => value + 10;", "refused"),
     "type_only": ("deep", "export type deep = number;", "refused"),
+    "skips_its_test": (
+        "later",
+        (
+            "export const later = async (value: number) => {\n"
+            "  const { getCurrentTest } = await import(['vitest', 'suite'].join('/'));\n"
+            "  getCurrentTest().context.skip();\n  return value;\n};"
+        ),
+        "failed",
+    ),
+    "imports_the_runner": (
+        "later",
+        (
+            'import { getCurrentTest } from "vitest/suite";\n'
+            "export const later = (value: number) => { getCurrentTest().context.skip(); };"
+        ),
+        "refused",
+    ),
+    "imports_the_runner_later": (
+        "later",
+        "export const later = async () => (await import('@vitest/runner')).getCurrentTest();",
+        "refused",
+    ),
     "unreached": ("lonely", "export const lonely = (value: number) => value;", "untested"),
 }
 
@@ -393,6 +405,32 @@ def test_another_body_is_judged_by_the_librarys_tests(name: str, parts: Planted)
     assert (found.reason is None) == (status == "passed")
     if name == "wrong":
         assert found.reason == f"{WATCHED} > deep"
+    if name == "skips_its_test":
+        assert found.reason == f"{WATCHED} > later: did not run to its end"
+
+
+def test_every_test_that_passed_before_must_be_said_to_pass_again(parts: Planted) -> None:
+    tester = parts.tester
+    run = run_suite(tester.suite, files=[WATCHED])
+    first = tester._first_failure(run, [WATCHED])
+    assert (run.status, first) == ("passed", None)
+    without = dataclasses.replace(run, tests=run.tests[1:])
+    assert tester._first_failure(without, [WATCHED]) == (
+        f"{WATCHED} > overloaded: did not run to its end"
+    )
+    nothing = dataclasses.replace(run, tests=(), errors=("no test ran",), status="failed")
+    assert tester._first_failure(nothing, [WATCHED]) is not None
+
+
+def test_a_body_is_not_judged_by_a_machine_that_is_too_slow(parts: Planted) -> None:
+    tester = parts.tester
+    limits = dataclasses.replace(BRIEF, wall_seconds=0.2)
+    hurried = dataclasses.replace(tester, suite=dataclasses.replace(tester.suite, limits=limits))
+    body = "const wrapped = (value: number) => doubled(value);"
+    found = hurried.run_with_body(tester.function("@qi/base:wrapped"), body)
+    assert found.status == "untested"
+    assert found.reason is not None
+    assert "at present" in found.reason
 
 
 def own(tester: FunctionTester, extraction: Extraction, symbol: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -18,7 +19,13 @@ import pytest
 
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.sandbox.limits import MODULE_LIMITS, Limits
-from qi_pipeline.sandbox.sandbox import SCRATCH, Sandbox, SandboxRefusedError, find_node
+from qi_pipeline.sandbox.sandbox import (
+    SCRATCH,
+    Enforcement,
+    Sandbox,
+    SandboxRefusedError,
+    find_node,
+)
 from qi_pipeline.sandbox.supervisor import ProcessOutcome, memory_of_descendants
 from qi_pipeline_tests.sandbox.conftest import TOOLCHAIN, Mark
 
@@ -424,7 +431,13 @@ def run_on_a_refusing_machine(sysctl: str, value: int, enforcement: str) -> str:
     """Run the sandbox where the kernel really refuses; return what it said."""
     code = f"""
 from qi_pipeline.sandbox.limits import MODULE_LIMITS
-from qi_pipeline.sandbox.sandbox import SCRATCH, Sandbox, SandboxRefusedError, find_node
+from qi_pipeline.sandbox.sandbox import (
+    SCRATCH,
+    Enforcement,
+    Sandbox,
+    SandboxRefusedError,
+    find_node,
+)
 try:
     print(Sandbox({enforcement!r}).run([find_node(), "-e", "console.log('ran')"], readable=[],
                                directory=SCRATCH, limits=MODULE_LIMITS).stdout)
@@ -481,6 +494,18 @@ def test_without_walls_the_limits_and_the_empty_environment_remain(
     assert outcome.ending == "timed_out"
     assert outcome.stdout == "HOME,TMPDIR,LANG,TZ\n"
     assert mark.gone()
+
+
+@pytest.mark.parametrize("enforcement", ["required", "off"])
+def test_processes_are_counted_where_they_are_the_commands_own(enforcement: Enforcement) -> None:
+    code = "console.log(process.report.getReport().userLimits.max_user_processes.soft)"
+    outcome = Sandbox(enforcement).run(
+        [find_node(), "-e", code], readable=[], directory=SCRATCH, limits=BRIEF
+    )
+    outside = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    unlimited = "unlimited" if outside == resource.RLIM_INFINITY else str(outside)
+    expected = str(BRIEF.processes) if enforcement == "required" else unlimited
+    assert outcome.stdout.strip() == expected
 
 
 def test_another_system_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

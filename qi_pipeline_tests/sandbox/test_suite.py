@@ -71,6 +71,13 @@ def test_a_source_that_does_not_load_is_an_error(suite: Suite) -> None:
     assert any(RESULT_TESTS in error for error in run.errors)
 
 
+def test_an_error_reads_the_same_in_every_run(suite: Suite) -> None:
+    changes = {RESULT: 'import "./absent.js";\nthrow new Error(import.meta.filename);'}
+    runs = [run_suite(suite, overrides=changes, files=[RESULT_TESTS]) for _ in range(2)]
+    assert runs[0].errors == runs[1].errors
+    assert "/library/" in runs[0].errors[0]
+
+
 def test_a_suite_without_tests_does_not_pass(suite: Suite) -> None:
     run = run_suite(
         suite,

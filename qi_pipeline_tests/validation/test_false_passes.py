@@ -2,6 +2,7 @@
 """More attacks on the verdict: through packages, module forms, and a compiler that goes away."""
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tree_sitter import Node
 
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.validation.augmentation import adds_globals
+from qi_pipeline.validation.blame import library_callee
 from qi_pipeline.validation.checker import Checker
 from qi_pipeline.validation.compiler import Compiler, CompilerFailedError, Request
+from qi_pipeline.validation.references import LibraryFacts, References
+from qi_pipeline.validation.syntax import ParsedModule, parse_module, string_value
 from qi_pipeline.validation.workspace import LibraryWorkspace
 from qi_pipeline_tests.validation.conftest import TOOLCHAIN
 
@@ -143,6 +148,121 @@ def test_a_module_in_another_form_fails_and_changes_no_other(checker: Checker, a
 def test_a_package_path_that_climbs_is_an_error(checker: Checker, specifier: str) -> None:
     (diagnostic, *_) = checker.check_module(f'import "{specifier}"; export {{}};').diagnostics
     assert f"imports {specifier!r}" in diagnostic.message
+
+
+@pytest.mark.parametrize(
+    ("specifier", "said"),
+    [
+        (r"aug\x2fglobals", "changes the globals"),
+        (r"\x2e\x2e/\x2e\x2e/tsconfig.json", "'../../tsconfig.json'"),
+        (r"\u002e/x", "'./x'"),
+        (
+            r"\u{2e}\
+./x",
+            "'../x'",
+        ),
+        (r"zod/\56./x", "no text of a path"),
+        (r"zod\xZZ", "no text of a path"),
+        (r"zod\ud800", "no text of a path"),
+    ],
+)
+@pytest.mark.parametrize("form", ['import "{}"; export {{}};', 'export const a = import("{}");', 'export type A = import("{}").A;'])  # fmt: skip
+def test_an_escaped_package_path_is_read_as_the_compiler_reads_it(
+    checker: Checker, form: str, specifier: str, said: str
+) -> None:
+    verdict = checker.check_module(form.format(specifier))
+    assert not verdict.compiles
+    assert any(said in item.message for item in verdict.diagnostics)
+
+
+def test_an_escaped_path_of_a_package_that_adds_globals_helps_no_other_module(
+    leaking: Checker,
+) -> None:
+    verdicts = leaking.check_modules(
+        {"attack": r'import "le\x61ky"; export {};', "victim": "export const x: number = leaked;"}
+    )
+    assert verdicts["attack"].compiles
+    assert not verdicts["victim"].compiles
+
+
+def test_a_package_name_that_no_file_can_have_is_a_type_error(checker: Checker) -> None:
+    (diagnostic,) = checker.check_module(f'import "{"x" * 5000}"; export {{}};').diagnostics
+    assert diagnostic.code in {2307, 2882}
+
+
+@pytest.mark.parametrize(
+    "deep",
+    ["export const keep = [1]; export const x = keep" + "?.at(0)" * 1000 + ";", "export const x = " + "(" * 9000 + "1" + ")" * 9000 + ";", "export const x = 1" + " + 1" * 9000 + ";", "export type A = " + "Array<" * 5000 + "1" + ">" * 5000 + ";"],
+    ids=["chain", "parentheses", "sum", "type"],
+)  # fmt: skip
+def test_a_module_nested_deeper_than_any_program_is_refused(checker: Checker, deep: str) -> None:
+    verdicts = checker.check_modules({"deep": deep, "good": GOOD})
+    (diagnostic,) = verdicts["deep"].diagnostics
+    assert "levels deep; split the expression" in diagnostic.message
+    assert verdicts["good"].compiles
+
+
+def test_functions_that_call_each_other_in_a_long_circle_are_judged(checker: Checker) -> None:
+    circle = "".join(f"function f{n}() {{ f{(n + 1) % 900}(); throw 1; }}\n" for n in range(900))
+    verdict = checker.check_module(circle + "export {};")
+    assert verdict.compiles
+    assert [rule.id for rule in verdict.rules] == ["R7"] * 900
+
+
+def test_a_long_chain_of_calls_is_still_judged(checker: Checker) -> None:
+    text = "export const x = [1]" + ".map((x) => x)" * 100 + ";"
+    assert checker.check_module(text).compiles
+
+
+def test_finding_the_call_that_a_diagnostic_is_about_takes_a_few_steps(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "x" + "?.at(0)" * 1000
+    nothing = LibraryFacts({}, {}, {}, frozenset(), frozenset())
+    offsets = [match.start() for match in re.finditer("at", text)]
+    unknown = dict.fromkeys(offsets, frozenset[str]())
+    references = References(parse_module(text), (), unknown, nothing, profile)
+    steps: list[object] = []
+    parent_of = ParsedModule.parent_of
+
+    def counted(self: ParsedModule, node: Node) -> Node | None:
+        steps.append(node)
+        return parent_of(self, node)
+
+    monkeypatch.setattr(ParsedModule, "parent_of", counted)
+    for offset in offsets:
+        assert library_callee(references, offset, []) is None
+    assert len(offsets) == 1000
+    assert len(steps) <= 10 * len(offsets)
+
+
+@pytest.mark.parametrize(
+    ("literal", "value"),
+    [
+        ("'t\\x61g'", "tag"),
+        ("'\\u0074\\u{61}\\u{000067}'", "tag"),
+        ("'\\uD83D\\uDE00'", "\U0001f600"),
+        ("'ta\\\ng'", "tag"),
+        ("'ta\\\r\ng'", "tag"),
+        ("'\\t\\a\\g\\n\\'\\\\'", "\tag\n'\\"),
+        ("`t\\x61g`", "tag"),
+        ("'\\0'", "\0"),
+        ("''", ""),
+        ("'\\01'", None),
+        ("'\\8'", None),
+        ("'\\x6'", None),
+        ("'\\uD83D'", None),
+        ("'\\u{110000}'", None),
+        ("'\\u{99999999999999999999}'", None),
+        ("`t${'ag'}`", None),
+        ("tag", None),
+    ],
+)
+def test_the_value_of_a_literal_is_the_languages(literal: str, value: str | None) -> None:
+    module = parse_module(literal)
+    statement = module.tree.root_node.named_children[0]
+    node = statement.named_children[0]
+    assert string_value(module, node) == value
 
 
 def test_equal_script_globals_do_not_leak_without_any_export(checker: Checker) -> None:

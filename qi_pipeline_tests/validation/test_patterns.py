@@ -156,6 +156,29 @@ def test_what_another_block_of_the_document_declares_is_taken_from_it(checker: C
     assert 'import { unwrapOr, type Result, success } from "@qi/base";' in text
 
 
+def test_what_rests_on_a_value_of_another_block_or_on_another_file_goes_to_a_person(
+    checker: Checker,
+) -> None:
+    example = 'import { success } from "@qi/base";\nconst table = { one: success(1) }\n'
+    borrowed = 'import { map } from "./list-utils";\nexport const a = map;\n'
+    rows = graded(
+        checker,
+        [
+            block("a", example),
+            block("b", "console.log(table);\n", line=9),
+            block("c", borrowed, source_file="docs/tutorial/other.md"),
+        ],
+    )
+    assert statuses(rows) == ["kept", "review", "review"]
+    assert all(row.verdict.complies for row in rows)
+    assert [row.reasons for row in rows[1:]] == [
+        ("takes the value of table from another block",),
+        ("imports map from the library in place of ./list-utils",),
+    ]
+    figures = grading_figures(rows)["review_by_reason"]
+    assert figures == {"import in doubt": 1, "value of another block": 1}
+
+
 def test_of_two_versions_in_one_block_the_last_is_proposed_to_a_person(checker: Checker) -> None:
     text = (
         'import { failure, success, validationError, type Result } from "@qi/base";\n\n'
@@ -383,6 +406,74 @@ def test_a_rejected_row_makes_room_for_its_near_duplicate(checker: Checker) -> N
         [pattern("a", GOOD), pattern("b", ALMOST)],
         clusters={"a": "x", "b": "x"},
         decisions=[decision("reject", GOOD, note="no")],
+    )
+    assert statuses(rows) == ["rejected", "kept"]
+
+
+COPIES = [pattern("a", GOOD), pattern("b", GOOD)]
+
+
+def test_what_is_rejected_is_rejected_in_every_exact_copy(checker: Checker) -> None:
+    for decided_one, copy in (("a", "b"), ("b", "a")):
+        made = decision("reject", GOOD, pattern_id=decided_one, note="no")
+        rows = {row.pattern.id: row for row in graded(checker, COPIES, decisions=[made])}
+        assert {row.status for row in rows.values()} == {"rejected"}
+        assert rows[decided_one].reasons[0] == "rejected in review: no"
+        assert rows[copy].reasons[0] == f"rejected in review as the exact copy {decided_one}: no"
+        undone = decision("undo", GOOD, pattern_id=decided_one)
+        assert statuses(graded(checker, COPIES, decisions=[made, undone])) == ["kept", "rejected"]
+
+
+def test_what_is_edited_is_edited_in_every_exact_copy(checker: Checker) -> None:
+    for decided_one in ("a", "b"):
+        made = decision("edit", GOOD, pattern_id=decided_one, edited_text=ALMOST)
+        rows = graded(checker, COPIES, decisions=[made])
+        assert [row.pattern.id for row in rows if row.usable] == [decided_one]
+        assert {row.pattern.implementation for row in rows} == {ALMOST}
+
+
+def test_a_decision_outlives_the_row_in_its_copies(checker: Checker) -> None:
+    gone = decision("reject", GOOD, pattern_id="gone", note="no")
+    assert statuses(graded(checker, COPIES, decisions=[gone])) == ["rejected", "rejected"]
+
+
+def test_of_decisions_on_exact_copies_the_latest_counts(checker: Checker) -> None:
+    def at(hour: int, kind: str, pattern_id: str) -> ReviewDecision:
+        time = f"2026-01-01T{hour:02}:00:00+00:00"
+        return decision(kind, GOOD, pattern_id=pattern_id, decided_at=time)
+
+    earlier = graded(checker, COPIES, decisions=[at(1, "accept", "b"), at(2, "reject", "a")])
+    later = graded(checker, COPIES, decisions=[at(2, "accept", "b"), at(1, "reject", "a")])
+    assert statuses(earlier) == ["rejected", "rejected"]
+    assert statuses(later) == ["rejected", "kept"]
+
+
+def test_a_decision_on_an_earlier_text_does_not_shield_an_exact_copy(checker: Checker) -> None:
+    earlier = decision("accept", ALMOST, pattern_id="b")
+    rows = graded(checker, COPIES, decisions=[decision("reject", GOOD), earlier])
+    assert statuses(rows) == ["rejected", "rejected"]
+    assert rows[1].reasons[0] == "rejected in review as the exact copy a"
+
+
+@pytest.mark.parametrize("kind", ["accept", "edit"])
+def test_what_a_person_let_through_represents_its_cluster(checker: Checker, kind: str) -> None:
+    more = {"edited_text": GOOD + "// seen\n"} if kind == "edit" else {}
+    rows = graded(
+        checker,
+        [pattern("a", ALMOST), pattern("b", GOOD)],
+        clusters={"a": "x", "b": "x"},
+        decisions=[decision(kind, GOOD, pattern_id="b", **more)],
+    )
+    assert [row.pattern.id for row in rows if row.usable] == ["b"]
+    assert rows[0].reasons == ("duplicate of b",)
+
+
+def test_an_accepted_row_that_no_longer_complies_represents_nothing(checker: Checker) -> None:
+    rows = graded(
+        checker,
+        [pattern("a", RUDE), pattern("b", GOOD)],
+        clusters={"a": "x", "b": "x"},
+        decisions=[decision("accept", RUDE)],
     )
     assert statuses(rows) == ["rejected", "kept"]
 

@@ -118,6 +118,21 @@ def test_a_killed_compiler_is_started_again(program: SourceProgram) -> None:
     assert [rule.id for rule in program.violations([APP])[APP]] == ["R1"]
 
 
+def test_a_killed_compiler_is_started_again_for_diagnostics(program: SourceProgram) -> None:
+    broken = CODE + 'export const wrong: number = "text";'
+    program.update({**SOURCES, APP: broken})
+    expected = program.diagnostics([APP])
+    assert [item.code for item in expected[APP]] == [2322]
+    assert program.compiler_pid is not None
+    os.kill(program.compiler_pid, signal.SIGKILL)
+    assert program.diagnostics([APP]) == expected
+
+
+def test_a_path_may_be_asked_for_twice(program: SourceProgram) -> None:
+    assert program.violations([APP, APP]) == program.violations([APP])
+    assert program.diagnostics([APP, APP]) == program.diagnostics([APP])
+
+
 def test_a_missing_toolchain_is_named(profile: Profile, tmp_path: Path) -> None:
     with pytest.raises(QiPipelineError, match="make setup"):
         SourceProgram(SOURCES, profile, tmp_path)

@@ -15,12 +15,20 @@ def names(library: LibraryWorkspace, profile: Profile) -> LibraryNames:
     return LibraryNames(library, profile)
 
 
+BESIDE = "typescript/lib/base/src/more/more.ts"
+
+
 def mended(
-    checker: Checker, names: LibraryNames, text: str, *, is_document: bool = False
+    checker: Checker,
+    names: LibraryNames,
+    text: str,
+    *,
+    is_document: bool = False,
+    source_file: str = BESIDE,
 ) -> Repair | None:
     found = checker.check_module(text)
     assert not found.complies
-    return repair_module(text, found, names, is_document=is_document)
+    return repair_module(text, found, names, is_document=is_document, source_file=source_file)
 
 
 def completed(checker: Checker, names: LibraryNames, text: str, *siblings: str) -> Repair | None:
@@ -92,6 +100,48 @@ def test_imports_are_mended_and_then_comply(
     assert change in repair.changes
     assert repair.doubts == ()
     assert checker.check_module(repair.text).complies
+
+
+RELATIVE = [
+    # a file of an app and of the library's, and a block of a document
+    ("typescript/app/shop/src/main.ts", False, "./things", "create", True),
+    ("typescript/app/shop/src/main.ts", False, "./error.js", "create", True),
+    ("typescript/lib/base/src/more.ts", False, "./error.js", "create", False),
+    ("typescript/lib/base/src/more.ts", False, "./index.js", "create", False),
+    ("docs/tutorial/a.md", True, "./list-utils", "map", True),
+    ("docs/tutorial/a.md", True, "./index", "map", True),
+    ("docs/tutorial/a.md", True, "./error", "map", True),
+    ("docs/tutorial/a.md", True, "./result", "map", False),
+    ("docs/tutorial/a.md", True, "../src/result.js", "map", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source_file", "is_document", "specifier", "name", "doubted"), RELATIVE)
+def test_what_a_file_beside_exports_is_the_librarys_only_where_the_file_is(
+    checker: Checker,
+    names: LibraryNames,
+    source_file: str,
+    is_document: bool,
+    specifier: str,
+    name: str,
+    doubted: bool,
+) -> None:
+    text = f'import {{ {name} }} from "{specifier}";\nexport const a = {name};\n'
+    repair = mended(checker, names, text, is_document=is_document, source_file=source_file)
+    assert repair is not None
+    assert repair.text == text.replace(specifier, "@qi/base")
+    doubt = f"imports {name} from the library in place of {specifier}"
+    assert repair.doubts == ((doubt,) if doubted else ())
+
+
+def test_an_export_that_a_file_beside_names_differently_keeps_its_local_name(
+    checker: Checker, names: LibraryNames
+) -> None:
+    text = 'import { validationError as v, type QiError } from "./error";\nexport const a = (): QiError => v("x");\n'
+    repair = mended(checker, names, text, is_document=True)
+    assert repair is not None
+    assert repair.text == text.replace("./error", "@qi/base")
+    assert repair.doubts == ()
 
 
 UNKNOWN = [
@@ -190,9 +240,10 @@ def test_a_parameter_whose_type_is_a_class_imports_the_type(
         names = LibraryNames(library, profile)
     finally:
         entry.write_text(original, encoding="utf-8")
-    repair = completed(checker, names, "built(given);\n")
+    text = 'import { built } from "@qi/core";\n\nbuilt(given);\n'
+    repair = completed(checker, names, text)
     assert repair is not None
-    assert repair.text.startswith('import type { ConfigBuilder } from "@qi/core";')
+    assert repair.text.startswith('import { built, type ConfigBuilder } from "@qi/core";')
 
 
 ASSUMED = [
@@ -200,12 +251,67 @@ ASSUMED = [
     'import { validationError } from "@qi/base";\nexport const a = () => validationError(reason);\n',  # exported code needs it
     'import { map, isSuccess } from "@qi/base";\nisSuccess(left);\nisSuccess(right);\n',  # two functions' type parameters
     "export const a = (u: Reason) => u;\n",  # a type
+    # a function of the library's name, declared in the block, and one that is imported from elsewhere
+    "const create = (a: unknown, b: unknown) => [a, b];\ncreate(reason, 1);\n",
+    'import { validationError } from "other";\nvalidationError(reason);\n',
+    'import { validationError } from "@qi/base";\n{ const validationError = (a: unknown) => a; validationError(reason); }\n',
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ASSUMED)
 def test_nothing_is_invented(checker: Checker, names: LibraryNames, text: str) -> None:
     assert completed(checker, names, text) is None
+
+
+def test_a_function_imported_under_another_name_gives_its_parameters_type(
+    checker: Checker, names: LibraryNames
+) -> None:
+    text = 'import { validationError as invalid } from "@qi/base";\n\ninvalid(reason);\n'
+    repair = completed(checker, names, text)
+    assert repair is not None
+    assert "export function invalidExample(reason: string)" in repair.text
+
+
+def test_a_function_is_not_named_after_one_of_the_blocks_own(
+    checker: Checker, names: LibraryNames
+) -> None:
+    text = 'import { validationError } from "@qi/base";\n\nconst map = (a: number) => a;\nmap(1);\nvalidationError(reason);\n'
+    repair = completed(checker, names, text)
+    assert repair is not None
+    assert "export function validationErrorExample(" in repair.text
+
+
+def test_the_values_of_literals_over_several_lines_stay_as_they_are(
+    checker: Checker, names: LibraryNames
+) -> None:
+    literals = 'const text = "one\\\ntwo";\ntype Lines = `a\nb`;\n'
+    text = f'import {{ validationError }} from "@qi/base";\n\n{literals}validationError(reason);\n'
+    repair = completed(checker, names, text)
+    assert repair is not None
+    assert '  const text = "one\\\ntwo";\n  type Lines = `a\nb`;\n' in repair.text
+
+
+def test_what_a_taken_declaration_needs_stands_above_it(
+    checker: Checker, names: LibraryNames
+) -> None:
+    # All three are missing; in the order of their names the first needs the last.
+    sibling = "const third = 3\nconst second = [third]\nconst first = { second, third }\n"
+    repair = completed(checker, names, "console.log(first, second, third);\n", sibling)
+    assert repair is not None
+    assert repair.text == (
+        "const third = 3\n\nconst second = [third]\n\nconst first = { second, third }\n\n"
+        "console.log(first, second, third);\n"
+    )
+    assert checker.check_module(repair.text).complies
+
+
+def test_a_name_that_is_only_a_parameter_takes_nothing(
+    checker: Checker, names: LibraryNames
+) -> None:
+    sibling = "const rate = 2\nconst table = { twice: (rate: number) => rate }\n"
+    repair = completed(checker, names, "console.log(table);\n", sibling)
+    assert repair is not None
+    assert "const rate" not in repair.text
 
 
 def test_a_value_of_another_block_is_taken_only_where_no_parameter_will_do(
@@ -218,10 +324,15 @@ def test_a_value_of_another_block_is_taken_only_where_no_parameter_will_do(
     by_value = completed(checker, names, "console.log(table);\n", sibling)
     assert by_parameter is not None
     assert by_parameter.changes == ("parameter added: outcome: Result<T, E>",)
+    assert by_parameter.doubts == ()
     assert by_value is not None
     assert by_value.text == (
         'import { success } from "@qi/base";\n\n'
         "const outcome = success(1)\n\nconst table = { one: outcome }\n\nconsole.log(table);\n"
+    )
+    assert by_value.doubts == (
+        "takes the value of outcome from another block",
+        "takes the value of table from another block",
     )
 
 
@@ -233,3 +344,4 @@ def test_the_nearest_block_and_its_last_version_are_taken(
     repair = completed(checker, names, "console.log(half(1));\n", near, far)
     assert repair is not None
     assert repair.text.startswith("function half(n: number) { return n / 2 }")
+    assert repair.doubts == ()

@@ -20,8 +20,17 @@ function isPlain(value) {
 class Locks {
   #seen = new Set([Object.prototype, Function.prototype]);
   #pending = [];
+  #open;
+  #follows;
 
-  // A function of its own, with what it inherits from and makes.
+  // open: names of properties of prototypes that stay as they are. follows: whether functions that
+  // locked ones hold or inherit from are locked too, wherever they come from.
+  constructor(open, { follows }) {
+    this.#open = open;
+    this.#follows = follows;
+  }
+
+  // A function or class, and the prototype of what it makes.
   addFunction(value) {
     this.#add(value, this.#lockFunction);
   }
@@ -37,7 +46,7 @@ class Locks {
       const property = getOwnPropertyDescriptor(value, name);
       if (isFunction(property.value)) this.#lockFixed(value, name, property);
     }
-    this.#add(getPrototypeOf(value), this.#lockPrototype);
+    this.#follow(getPrototypeOf(value));
   }
 
   // Lock everything that was added, and what leads on from there.
@@ -54,6 +63,12 @@ class Locks {
     this.#pending.push({ value, lock });
   }
 
+  #follow(value) {
+    if (!this.#follows) return;
+    if (isFunction(value)) this.#add(value, this.#lockFunction);
+    else if (isObject(value)) this.#add(value, this.#lockPrototype);
+  }
+
   #lockFixed(owner, name, property) {
     if (property.configurable) {
       const fixed = "value" in property ? { writable: false } : {};
@@ -61,7 +76,7 @@ class Locks {
     } else if (property.writable) {
       defineProperty(owner, name, { writable: false });
     }
-    if (isFunction(property.value)) this.addFunction(property.value);
+    if (isFunction(property.value)) this.#follow(property.value);
   }
 
   #lockFunction(value) {
@@ -74,21 +89,21 @@ class Locks {
         this.#lockFixed(value, name, property);
       }
     }
-    const parent = getPrototypeOf(value);
-    if (isFunction(parent)) this.addFunction(parent);
+    this.#follow(getPrototypeOf(value));
   }
 
   #lockPrototype(value) {
     for (const name of ownKeys(value)) {
       const property = getOwnPropertyDescriptor(value, name);
+      if (this.#open.has(name)) continue;
       if (property.configurable && "value" in property) {
         this.#lockInherited(value, name, property);
-      } else {
+      } else if (isFunction(property.value) || !("value" in property)) {
         this.#lockFixed(value, name, property);
       }
     }
     preventExtensions(value);
-    this.#add(getPrototypeOf(value), this.#lockPrototype);
+    this.#follow(getPrototypeOf(value));
   }
 
   #lockInherited(prototype, name, { value, enumerable }) {
@@ -102,7 +117,7 @@ class Locks {
       enumerable,
       configurable: false,
     });
-    if (isFunction(value)) this.addFunction(value);
+    if (isFunction(value)) this.#follow(value);
   }
 
   #lockHolder(value) {
@@ -118,9 +133,9 @@ class Locks {
       }
       const property = getOwnPropertyDescriptor(value, name);
       if (isFunction(held) || !("value" in property)) this.#lockFixed(value, name, property);
-      if (isFunction(held)) this.addFunction(held);
+      if (isFunction(held)) this.#follow(held);
       else if (isObject(held) && isPlain(held)) this.addHolder(held);
-      else if (isObject(held)) this.#add(getPrototypeOf(held), this.#lockPrototype);
+      else if (isObject(held)) this.#follow(getPrototypeOf(held));
     }
   }
 }

@@ -10,8 +10,8 @@
 //   snapshots, V8 flags, uninitialised memory, other modules' scopes - is out of reach: denied by
 //   Node's permissions and flags, or not among the modules that can be imported.
 // - The tests assert through functions captured before the module runs; intrinsics are frozen by
-//   Node (--frozen-intrinsics); global names, the functions and classes of Node's modules and of
-//   the library are locked here (lock.cjs). So neither `assert`, `Buffer`, prototypes,
+//   Node (--frozen-intrinsics); global names, the functions and classes of Node's modules and the
+//   library's own are locked here (lock.cjs). So neither `assert`, `Buffer`, prototypes,
 //   `JSON.stringify`, streams nor the loader can be replaced under the tests.
 // - The verdict is written as a string, by functions captured before: no object that the module can
 //   reach sees the nonce.
@@ -19,9 +19,10 @@
 //   not even be recorded, say at the end of the stack, is missed among those that succeeded.
 // What remains possible: the module sees what the tests hand to it (arguments, and through
 // `toString` the text of callbacks), may change those objects, may not call those callbacks, and
-// may answer with proxies. It may change what no name leads to: objects that a package uses as
-// prototypes without a class, classes that are made only when they are needed, classes of Node's
-// own that no module exports, and state that the library's own functions change.
+// may answer with proxies. It may change npm packages (some build their prototypes at first use),
+// classes that the library makes only when it needs them, classes of Node that no module exports,
+// state that the library's own functions change, and methods of classes that the tests themselves
+// replace (`Logger.prototype.info = …`).
 "use strict";
 
 const { readSync, writeSync } = require("node:fs");
@@ -79,8 +80,15 @@ function errorWithSettableHooks() {
   return Object.setPrototypeOf(LibraryError, Error);
 }
 
+// What tests replace in classes that they share with the module, to watch what it calls.
+function replacedBy(tests) {
+  const assigned = tests.matchAll(/\.prototype\.([A-Za-z_$][\w$]*)\s*=(?!=)/g);
+  return new Set(Array.from(assigned, ([, name]) => name));
+}
+
 // The library's exports by specifier, each loaded when it is first asked for. `locks` is told of
-// every function and class that comes to be meanwhile, whether it is exported or not.
+// every function and class of the library's own that comes to be meanwhile, exported or not; npm
+// packages are left alone, since some build their prototypes at first use.
 function loadLibrary(path, locks) {
   const code = require("node:fs").readFileSync(path, "utf8");
   const loaded = { exports: {} };
@@ -89,23 +97,23 @@ function loadLibrary(path, locks) {
     if (loading > 0) locks.addFunction(value);
     return value;
   };
-  const whileLoading = (action) => {
+  const parameters = ["module", "exports", "require", "Error", "made"];
+  const run = vm.compileFunction(code, parameters, { filename: "library" });
+  run(loaded, loaded.exports, require, errorWithSettableHooks(), made);
+  const { own, packages } = loaded.exports;
+  const find = (specifier) => {
+    if (Object.hasOwn(packages, specifier)) return packages[specifier]();
     loading += 1;
     try {
-      return action();
+      const exported = own[specifier]();
+      locks.addHolder(exported);
+      return exported;
     } finally {
       loading -= 1;
     }
   };
-  const parameters = ["module", "exports", "require", "Error", "made"];
-  const run = vm.compileFunction(code, parameters, { filename: "library" });
-  whileLoading(() => run(loaded, loaded.exports, require, errorWithSettableHooks(), made));
-  const find = (specifier) => {
-    const exported = whileLoading(() => loaded.exports[specifier]());
-    locks.addHolder(exported);
-    return exported;
-  };
-  return { has: (specifier) => Object.hasOwn(loaded.exports, specifier), find };
+  const has = (specifier) => Object.hasOwn(own, specifier) || Object.hasOwn(packages, specifier);
+  return { has, find };
 }
 
 const isFunction = (value) => typeof value === "function";
@@ -218,8 +226,8 @@ class Loader {
   }
 }
 
-async function evaluated(found, locks) {
-  locks.close();
+async function evaluated(found, closeLocks) {
+  closeLocks();
   if (found.status === "unlinked") await found.link(() => undefined);
   if (found.status === "linked") await found.evaluate();
   return found;
@@ -230,7 +238,6 @@ function lockGlobals(locks) {
   for (const name of INTROSPECTION) {
     Object.defineProperty(process, name, { value: undefined, writable: false, configurable: false });
   }
-  locks.lockMethods(process);
   for (const name of ownKeys(globalThis)) {
     // Read first: what is loaded at its first use takes its own place then.
     const held = globalThis[name];
@@ -246,6 +253,7 @@ function lockGlobals(locks) {
       Object.defineProperty(globalThis, name, { set: undefined, configurable: false });
     }
   }
+  locks.lockMethods(process);
 }
 
 // JSON in ASCII: a character is a byte, so what was written of it can be cut off.
@@ -274,8 +282,11 @@ function report(nonce, verdict) {
 
 async function main() {
   const { nonce, library: path, module: code, tests: testCode, name } = readRequest();
-  const locks = new Locks();
-  const library = loadLibrary(path, locks);
+  const replaced = replacedBy(testCode);
+  const locks = new Locks(replaced, { follows: true });
+  const libraryLocks = new Locks(replaced, { follows: false });
+  const closeLocks = () => [locks, libraryLocks].forEach((each) => each.close());
+  const library = loadLibrary(path, libraryLocks);
   const tally = { assertions: 0, settled: 0, failures: [] };
   const asserts = assertsFor(tally);
   const shared = (builtin) => {
@@ -296,13 +307,13 @@ async function main() {
   try {
     const answer = new vm.SourceTextModule(code, {
       identifier: name,
-      importModuleDynamically: (specifier) => evaluated(forModule.find(specifier), locks),
+      importModuleDynamically: (specifier) => evaluated(forModule.find(specifier), closeLocks),
     });
     const findForTests = (specifier) =>
       isAnswer(specifier) ? answer : forTests.find(specifier);
     const tests = new vm.SourceTextModule(testCode, {
       identifier: "tests",
-      importModuleDynamically: (specifier) => evaluated(findForTests(specifier), locks),
+      importModuleDynamically: (specifier) => evaluated(findForTests(specifier), closeLocks),
     });
     const missing = tests.dependencySpecifiers.find((specifier) => !isFound(findForTests, specifier));
     if (missing !== undefined) {
@@ -311,7 +322,7 @@ async function main() {
     await answer.link((specifier) => forModule.find(specifier));
     await tests.link(findForTests);
     lockGlobals(locks);
-    locks.close();
+    closeLocks();
     await answer.evaluate();
     await tests.evaluate();
   } catch (error) {

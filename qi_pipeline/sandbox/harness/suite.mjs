@@ -2,7 +2,8 @@
 //
 // Standard input: {"nonce", "vitest": folder, "root": folder, "files": [path], "aliases":
 // {specifier: file}, "workers", "stop_at_first_failure"}. Standard output: among whatever is
-// written, one line `NONCE {"tests": [{file, name, status, seconds, message}], "errors": [text]}`.
+// written, one line `NONCE {"tests": [{file, name, status, seconds, message}], "errors": [text]}`, in
+// whose texts the root is called `/library`.
 //
 // Tests and the code under test run in processes of their own; the random word exists in this one
 // alone, which loads none of them. They do report to this process what became of each test, so code
@@ -18,7 +19,8 @@ const { startVitest } = await import(pathToFileURL(join(request.vitest, "dist", 
 
 const MESSAGE_LIMIT = 500;
 const clip = (text) => (text.length > MESSAGE_LIMIT ? `${text.slice(0, MESSAGE_LIMIT)}…` : text);
-const messageOf = (error) => clip(String(error?.message ?? error));
+// The root is another one in every run; what is said of a failure must not be.
+const messageOf = (error) => clip(String(error?.message ?? error).replaceAll(root, "/library"));
 
 const vitest = await startVitest(
   "test",

@@ -28,6 +28,10 @@ export const generic = <R extends Result<number>>(result: R): string => result.t
 export const half = (ok: Success<number>, bad: Failure<string>) => ok.tag + bad["tag"]; // expect: R1
 export const untyped = (r as never as { tag: string }).tag; // expect: R11
 export const erased = (r as any).tag; // expect: R1 R12
+export const escaped = r["\x74ag"] === "success"; // expect: R1
+export const narrow = (r as { tag: string }).tag; // expect: R11
+export const contained = "tag" in r; // expect: R1
+export const either2 = (member: "tag" | "value", x: Success<number>) => x[member]; // expect: R1 R2
 export class Holder {
   constructor(private readonly r: Result<number>) {}
   isOk(): boolean {
@@ -60,6 +64,9 @@ export const ofElement = element.tag === "div"; // look-alike
 export const ofShape = shape.tag === "circle" ? shape.value : 0; // look-alike
 export const ofOption = option.tag === "some" ? option.value : 0; // look-alike
 export const ofEither = either.tag === "left"; // look-alike
+export const ofContained = "tag" in element && "\x74ag" in htmlTags; // look-alike
+export const ofEscaped = element["t\x61g"]; // look-alike
+export const ofMembers = (member: "tag" | "value") => element[member]; // look-alike
 export const ofText = htmlTags.tag === "success"; // look-alike
 export const ofQuoted = element["tag"]; // look-alike
 export const ofKey = element[key]; // look-alike

@@ -37,7 +37,40 @@ export const aliased = fail(new Error("x")); // expect: R10
 export const namespaced = base.failure(new Error("x")); // expect: R10
 export const branch = failure(ok ? systemError("x") : new Error("y")); // expect: R10
 export const inMatch = match((x: number) => x, () => failure("x"), base.success(1)); // expect: R10
+declare const perhaps: QiError | undefined;
+declare const mixed: Error | string;
+declare const unsaid: string | undefined;
+const handMade = { code: "A", message: "m", category: "SYSTEM" };
+const claimed: QiError = { code: "A", message: "m", category: "SYSTEM", context: {} };
+export const fallback = failure(perhaps ?? new Error("x")); // expect: R10
+export const otherwise = failure(perhaps || "text"); // expect: R10
+export const conditional = failure(ok && systemError("x")); // expect: R10
+export const handMadeFallback = failure(perhaps ?? { code: "A", message: "m", category: "SYSTEM" }); // expect: R10
+export const choice = failure(mixed); // expect: R10
+export const optional = failure(unsaid); // expect: R10
+export const date = failure(new Date()); // expect: R10
+export const callback = failure(() => 1); // expect: R10
+export const pattern = failure(/x/); // expect: R10
+export const disguised = failure(new Error("x") as unknown as QiError); // expect: R10
+export const disguisedChoice = failure((perhaps ?? new Error("x")) as QiError); // expect: R10
+export const disguisedCaught = () => { try { return 1; } catch (x) { return failure(x as QiError); } }; // expect: R8 R10
+export const heldByHand = failure(handMade); // expect: R10
+export const heldAsError = failure(claimed); // expect: R10
+export const undeclared = (): Result<number, ParseFault | QiError> => failure({ code: "A", message: "m", category: "SYSTEM", context: {} }); // expect: R10
 
+export const ofPurpose = (): Result<number, ParseFault> => failure({ kind: "parse", line: 1 }); // look-alike
+export const ofPurposeLater = async (): Promise<Result<number, ParseFault>> => failure({ kind: "parse", line: 1 }); // look-alike
+export const ofPurposeSaid = failure<ParseFault>({ kind: "parse", line: 1 }); // look-alike
+export const ofPurposeCast = failure({ kind: "parse", line: 1 } as ParseFault); // look-alike
+export const ofPurposeMixed = (): Result<number, ParseFault | QiError> => failure({ kind: "parse", line: 1 }); // look-alike
+const extended = { ...e, code: "B" };
+type Fault = { readonly code: string; readonly message: string };
+const ownFault: Fault = { code: "A", message: "m" };
+export const ofExtended = failure(extended); // look-alike
+export const ofOwnFault = failure(ownFault); // look-alike
+export const ofOwnFaultSaid = (): Result<number, Fault> => failure({ code: "A", message: "m" }); // look-alike
+export const ofPerhaps = perhaps && failure(perhaps ?? systemError("x")); // look-alike
+export const ofPartial = (partial: Readonly<ParseFault>) => failure(partial); // look-alike
 export const ofFactory = failure(validationError("x")); // look-alike
 export const ofCreate = failure(create("A", "m", "SYSTEM", { cause: new Error("x") })); // look-alike
 export const ofOptions = failure(createError({ code: "A", message: "m", category: "SYSTEM" })); // look-alike

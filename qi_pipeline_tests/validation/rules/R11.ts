@@ -23,6 +23,7 @@ export const cast = (logger as unknown as Logger).info("x"); // expect: R11
 export const erased = (logger as any).info("x"); // expect: R11 R12
 export const angled = (<Logger>(<unknown>logger)).info("x"); // expect: R11
 export const asLogger = logger as unknown as Logger; // expect: R11
+export const told = logger as { readonly tag: string }; // expect: R11
 export const wrapped = success({ name: "a" }).name; // expect: R11
 export class Service {
   private readonly logger = createLogger(options);
@@ -44,4 +45,6 @@ export const ofMatchPromise = matchPromise(async (config) => config.get("a"), as
 export const ofBuilder = ConfigBuilder.fromObject({ a: 1 }).set("a", 1).build(); // look-alike
 export const ofNarrower = logger as Result<Logger>; // look-alike
 export const ofWider = logger as unknown; // look-alike
+export const ofObject = JSON.stringify(logger as object); // look-alike
+export const ofObjectLater = JSON.stringify(logger as unknown as object); // look-alike
 export const ofList = [logger].map((result) => result).length; // look-alike

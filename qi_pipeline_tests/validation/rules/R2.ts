@@ -25,6 +25,9 @@ export const erased = (r as any).value; // expect: R2 R12
 export const chained = (x?: Success<number>) => x?.value; // expect: R2
 export const asserted = (r as Success<number>).value; // expect: R2
 export const nested = map((inner) => (isFailure(inner) ? inner.error.message : ""), success(r)); // expect: R2
+export const escaped = isSuccess(r) ? r["v\u{61}lue"] : 0; // expect: R2
+export const contained = "value" in r ? 1 : 0; // expect: R2
+export const containedError = ("error") in (r as object); // expect: R2
 export class Holder {
   constructor(private readonly r: Success<number>) {}
   get(): number {
@@ -43,6 +46,8 @@ export const ofLogger = logger.error("x"); // look-alike
 export const ofConsole = () => console.error("x"); // look-alike
 export const ofRealLogger = match((log) => log.error("x"), () => undefined, createLogger({ level: "info" })); // look-alike
 export const ofOption = option?.value; // look-alike
+export const ofContained = "value" in state; // look-alike
+export const ofLoop = () => { for (const name in state) console.log(name); }; // look-alike
 export const ofIterator = iterator.next().value; // look-alike
 export const ofSettled = settled.status === "fulfilled" ? settled.value : 0; // look-alike
 export const ofState = [state.error, state.value, state["value"], state[key]]; // look-alike

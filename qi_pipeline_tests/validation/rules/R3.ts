@@ -24,6 +24,12 @@ export const looped = () => { for (const { tag } of all) console.log(tag); }; //
 export const assigned = () => { let tag = ""; ({ tag } = r); return tag; }; // expect: R3
 export const defaulted = ({ tag }: Result<number> = r) => tag; // expect: R3
 export const then = later.then(({ tag }) => tag); // expect: R3
+export const loopedInto = () => { let tag = ""; for ({ tag } of all) console.log(tag); return tag; }; // expect: R3
+export const nestedInto = () => { let tag = ""; ({ result: { tag } } = wrapped); return tag; }; // expect: R3
+export const pairInto = () => { let tag = ""; ({ pair: [{ tag }] } = { pair: [r] }); return tag; }; // expect: R3
+export const listInto = () => { let tag: string | undefined; [{ tag } = r] = all; return tag; }; // expect: R3
+export const widened = () => { const { tag }: { tag: string } = r; return tag; }; // expect: R3
+export const widenedParameter = ({ tag }: { tag: string } = r) => tag; // expect: R3
 export class Holder {
   read({ tag }: Result<number>): string { return tag; } // expect: R3
 }
@@ -43,5 +49,8 @@ export const ofIterator = () => { const { value, done } = [1][Symbol.iterator]()
 export const ofSettled = async () => { for (const { status } of await Promise.allSettled([later])) console.log(status); }; // look-alike
 export const ofPromise = () => { const { then } = later; return then; }; // look-alike
 export const ofLoop = () => { for (const { tag } of [element]) console.log(tag); }; // look-alike
+export const ofLoopInto = () => { let tag = ""; for ({ tag } of [element]) console.log(tag); return tag; }; // look-alike
+export const ofNestedInto = () => { let x: unknown; ({ result: x } = wrapped); return x; }; // look-alike
+export const ofWidened = () => { const { tag }: { tag: string } = element; return tag; }; // look-alike
 export const ofArray = () => { const [one] = all; return one; }; // look-alike
 export const ofLiteral = { tag, renamed, rest, nested, inArray, first, ofElement, ofValue, value, error, result, whole, e }; // look-alike

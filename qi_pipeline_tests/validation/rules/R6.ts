@@ -27,7 +27,21 @@ export const namespaced = base.map(async (x: number) => x, r); // expect: R6
 export const aliased = apply(async (x: number) => x, r); // expect: R6
 export const expression = map(async function (x: number) { return x; }, r); // expect: R6
 export const awaited = async () => map(async (x: number) => x, await later); // expect: R6
+export const sometimes = map((x: number) => (x > 1 ? Promise.resolve(x) : x), r); // expect: R6
+let loose = map;
+export const throughLet = loose(async (x: number) => x, r); // expect: R6
+const operations = { map, chain: flatMap };
+export const throughObject = operations.map(async (x: number) => x, r); // expect: R6
+export const throughPair = operations.chain(load, r); // expect: R6
+export const byDefault = (use = map) => use(async (x: number) => x, r); // expect: R6
 
+const others = { map: (f: () => Promise<number>) => f() };
+let changed: Function = map;
+changed = mapAsync;
+export const ofHidden = (map: (f: () => Promise<number>) => number) => { const own = { map }; return own.map(async () => 1); }; // look-alike
+export const ofOthers = others.map(async () => 1); // look-alike
+export const ofChanged = changed(async (x: number) => x, r); // look-alike
+export const ofEither = map((x: number) => (x > 1 ? "x" : x), r); // look-alike
 export const ofMap = mapAsync(async (x: number) => x, r); // look-alike
 export const ofFlat = flatMapAsync(load, r); // look-alike
 export const ofPromise = mapPromise(async (x: number) => x, later); // look-alike

@@ -22,8 +22,39 @@ export class Thrower {
   get(): number { throw new Error("x"); } // expect: R7
 }
 export function* generated(): Generator<number> { throw new Error("x"); } // expect: R7
+export const late = fromTryCatch(async () => { throw new Error("x"); }); // expect: R7
+export const returned = fromTryCatch(() => () => { throw new Error("x"); }); // expect: R7
+export const timed = fromTryCatch(() => setTimeout(() => { throw new Error("x"); }, 1)); // expect: R7
+export const stepwise = fromTryCatch(function* () { throw new Error("x"); }); // expect: R7
+export const unwaited = fromTryCatch(() => [1].map(async () => { throw new Error("x"); })); // expect: R7
+export const each = fromAsyncTryCatch(async () => { [1].forEach(async () => { throw new Error("x"); }); }); // expect: R7
+const round = (): number => { throw new Error(String(square())); }; // expect: R7
+const square = (): number => round();
+function alsoAlone(): number { throw new Error("x"); } // expect: R7
+export const both = [fromTryCatch(alsoAlone), alsoAlone()];
+const tooLate = async (): Promise<number> => { throw new Error("x"); }; // expect: R7
+export const lost = fromTryCatch(() => tooLate());
+export function known(): number { throw new Error("x"); } // expect: R7
+export const passedOn = fromTryCatch(known);
+function listed(): number { throw new Error("x"); } // expect: R7
+export const list = [fromTryCatch(listed), { listed }];
+export const inner = () => { const unwrap = () => { throw new Error("x"); }; return unwrap; }; // expect: R7
+export const Inner = () => { class ValidatedConfig { get() { throw new Error("x"); } } return ValidatedConfig; }; // expect: R7
 
-const parse = (text: string): unknown => { if (text === "") throw new Error("empty"); return JSON.parse(text); }; // expect: R7
+const parse = (text: string): unknown => { if (text === "") throw new Error("empty"); return JSON.parse(text); }; // look-alike
+const again = (n: number): number => { if (n > 9) throw new Error("x"); return again(n + 1); }; // look-alike
+export const ofAgain = fromTryCatch(() => again(1));
+const ping = (n: number): number => { if (n > 9) throw new Error("x"); return pong(n + 1); }; // look-alike
+const pong = (n: number): number => ping(n + 1);
+export const ofPing = fromTryCatch(() => pong(1));
+const load = async (): Promise<number> => { throw new Error("x"); }; // look-alike
+export const ofLoad = fromAsyncTryCatch(async () => { const x: ReturnType<typeof load> = load(); return x; });
+async function typed<T>(x: T): Promise<T> { if (x) throw new Error("x"); return x; } // look-alike
+export const ofTyped = fromAsyncTryCatch(async () => { await typed<number>(1); });
+export const ofTogether = fromAsyncTryCatch(async () => Promise.all([1].map(async (x) => { if (x) throw new Error("x"); return x; }))); // look-alike
+export const ofEach = fromTryCatch(() => [1].map((x) => { if (x) throw new Error("x"); return x; })); // look-alike
+export const ofCombined = fromTryCatch(() => map((x: number) => { if (x) throw new Error("x"); return x; }, r)); // look-alike
+export const ofCalled = fromTryCatch(() => (() => { throw new Error("x"); })()); // look-alike
 export const indirectly = fromTryCatch(() => parse("x")); // look-alike
 function risky(): number { throw new Error("caught where it is passed"); } // look-alike
 export const ofPassed = fromTryCatch(risky); // look-alike

@@ -35,6 +35,7 @@ export class Reader {
   }
 }
 export const typed = (): string => { try { return read(); } catch (error: unknown) { return String(error); } }; // expect: R8
+export const inside = () => { const fromTryCatch = () => { try { return 1; } catch { return 0; } }; return fromTryCatch; }; // expect: R8
 
 export const ofFinally = (): string => { try { return read(); } finally { release(); } }; // look-alike
 export const ofInnerFinally = map(() => { try { return read(); } finally { release(); } }, r); // look-alike

@@ -20,7 +20,9 @@ export const quoted = createError({ "code": "A", "message": "m", "category": "IN
 export const thrown = fromException(new Error("x"), "UNKNOWN"); // expect: R9
 export const text = fromString("m", "GENERAL"); // expect: R9
 export const constant = create("A", "m", wrong); // expect: R9
+export const escaped = create("A", "m", "P\x41RSE"); // expect: R9
 
+export const ofEscaped = create("A", "m", "SYS\x54EM"); // look-alike
 export const ofKnown = create("PARSE", "m", "VALIDATION"); // look-alike
 export const ofConstant = create("A", "PARSE", right); // look-alike
 export const ofParameter = create("A", "m", given); // look-alike
