@@ -168,7 +168,7 @@ class DataStages:
             build_directory(folder, lambda target: self._write_patterns(snapshot, target))
         rows = read_jsonl(folder / "patterns.jsonl")
         untyped = read_jsonl(folder / "untyped.jsonl")
-        handle = PatternSet(directory=folder, data_version=_rows_version([*rows, *untyped]))
+        handle = PatternSet(directory=folder, data_version=rows_version([*rows, *untyped]))
         figures = {
             "patterns": len(rows),
             **handle.extraction(),
@@ -505,7 +505,7 @@ def evolution_figures(report: EvolutionReport) -> dict[str, Any]:
     }
 
 
-def _rows_version(rows: Sequence[Mapping[str, Any]]) -> str:
+def rows_version(rows: Sequence[Mapping[str, Any]]) -> str:
     """Hash pattern rows without their commit: a commit that changes no file changes no row."""
     return content_hash([{k: v for k, v in row.items() if k != "commit"} for row in rows])
 

@@ -9,12 +9,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from qi_pipeline.settings import Settings
 from qi_pipeline_tests.training import material
 
 settings.register_profile(
     "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any-machine")
+
+
+@pytest.fixture(scope="session")
+def real_repository() -> Path:
+    """Return the clone of the real library that QI_REAL_REPO names; skip where it names none."""
+    clone = Settings().real_repo
+    if clone is None:
+        pytest.skip("QI_REAL_REPO names no clone of the real library")
+    return clone
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
 """The stages from snapshot to datasets, one after the other, on a small repository."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from qi_pipeline.data_stages import rows_version
+from qi_pipeline.evolution.records import Evolution
 from qi_pipeline.handles import PatternSet, ValidatedSet
-from qi_pipeline.settings import Settings
+from qi_pipeline.sandbox.sandbox import SandboxRefusedError
+from qi_pipeline.settings import PROJECT_ROOT, Settings
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.stages import Pipeline
 from qi_pipeline.validation.queue import reject
@@ -154,3 +158,93 @@ def test_the_history_is_followed(pipeline: Pipeline, repository: GitRepository) 
     used = {symbol.symbol: symbol for symbol in outcome.handle.read().symbols}
     assert "@qi/base:unwrapOr" in used
     assert pipeline.pattern_evolution(taken).reused
+
+
+TEST = "typescript/lib/tests/base/result.test.ts"
+WATCHED = """
+import { expect, it } from "vitest";
+import { success } from "@qi/base";
+it("wraps", () => { expect(success(1)).toEqual({ tag: "success", value: 1 }); });
+"""
+
+
+def test_units_are_marked_by_what_the_library_s_own_tests_notice(
+    pipeline: Pipeline, repository: GitRepository
+) -> None:
+    repository.commit({TEST: WATCHED})
+    taken, _, _ = graded(pipeline)
+    tests = pipeline.library_tests(taken)
+    assert tests is not None
+    marks = {function.symbol: function.status for function in tests.functions}
+    assert marks["@qi/base:success"] == "noticed"
+    assert marks["@qi/base:failure"] == "untested"
+
+
+def test_where_the_sandbox_is_refused_nothing_is_run_and_another_run_tries_again(
+    pipeline: Pipeline, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit({TEST: WATCHED})
+    said: list[str] = []
+    heard = replace(pipeline, report=said.append)
+    taken = heard.repo_snapshot().handle
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise SandboxRefusedError("user namespace", "forbidden here")
+
+    with monkeypatch.context() as machine:
+        machine.setattr("qi_pipeline.data_stages.prepare_function_tester", refuse)
+        assert heard.library_tests(taken) is None
+        assert all(row.library_tests is None for row in graded(heard)[2].read())
+    assert any("user namespace" in line for line in said)
+    tests = heard.library_tests(taken)
+    assert tests is not None
+    assert tests.baseline_passed == 1
+
+
+def test_tests_that_could_judge_nothing_are_run_again(
+    pipeline: Pipeline, repository: GitRepository
+) -> None:
+    repository.commit({TEST: WATCHED.replace("value: 1", "value: 2")})
+    taken = pipeline.repo_snapshot().handle
+    tests = pipeline.library_tests(taken)
+    assert tests is not None
+    assert tests.problem is not None
+    assert not (pipeline.settings.cache_dir / "library-tests").exists()
+
+
+def test_a_history_that_was_not_judged_whole_is_judged_again(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = pipeline.repo_snapshot().handle
+    with monkeypatch.context() as machine:
+        machine.setattr(Evolution, "complete", property(lambda _evolution: False))
+        first = pipeline.pattern_evolution(taken)
+        assert not pipeline.pattern_evolution(taken).reused
+    second = pipeline.pattern_evolution(taken)
+    assert not second.reused
+    assert second.handle.directory != first.handle.directory
+    assert pipeline.pattern_evolution(taken).reused
+
+
+def test_units_of_no_known_type_are_part_of_what_was_found(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    # In this profile nothing but ConfigBuilder is evidence of a type, so `half` has none.
+    profile = tmp_path / "profile.toml"
+    text = (PROJECT_ROOT / "qi_pipeline/library/profile.toml").read_text("utf-8")
+    known = text.replace('["success", "failure", "Ok", "Err", ', '["Ok", "Err", ')
+    assert known != text
+    profile.write_text(known, "utf-8")
+    narrow = replace(
+        pipeline, settings=pipeline.settings.model_copy(update={"profile": str(profile)})
+    )
+    handle = narrow.patterns(narrow.repo_snapshot().handle).handle
+    assert "half" in {unit.container for unit in handle.untyped()}
+    rows = [unit.model_dump(mode="json") for unit in handle.untyped()]
+    assert rows_version([*(r.model_dump(mode="json") for r in handle.read()), *rows]) == (
+        handle.data_version
+    )
+    assert rows_version([r.model_dump(mode="json") for r in handle.read()]) != handle.data_version
+    waiting = row(graded(narrow)[2], "half")
+    assert waiting.status == "review"
+    assert waiting.recognition is not None

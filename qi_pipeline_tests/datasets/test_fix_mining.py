@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -126,12 +125,9 @@ def test_a_commit_that_cannot_be_set_up_is_named(repository: GitRepository, tmp_
 
 
 @pytest.mark.real
-def test_the_real_history_holds_verified_pairs(tmp_path: Path) -> None:
-    source = os.environ.get("QI_REAL_REPO")
-    if not source:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
+def test_the_real_history_holds_verified_pairs(real_repository: Path, tmp_path: Path) -> None:
     miner = Miner(load_profile(), TOOLCHAIN, Settings().cache_dir, lambda _line: None)
-    mined = miner.mine(locate(source, "e7d02fe", tmp_path / "mirrors"))
+    mined = miner.mine(locate(str(real_repository), "e7d02fe", tmp_path / "mirrors"))
     assert len(mined.pairs) >= 35
     assert not mined.unverified
     assert len({pair.id for pair in mined.pairs}) == len(mined.pairs)

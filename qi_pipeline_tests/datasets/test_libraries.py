@@ -1,6 +1,5 @@
 """Samples of whole libraries: the bundled one, and the real one when a clone is at hand."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -40,12 +39,12 @@ class Library:
 @pytest.fixture(scope="module", params=["sample", pytest.param("real", marks=pytest.mark.real)])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
     folder: Path = tmp_path_factory.mktemp("library")
-    source = os.environ.get("QI_REAL_REPO") if request.param == "real" else str(folder / "library")
-    if not source:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
-    if request.param == "sample":
-        build_sample_repository(folder / "library")
-    snapshot = take_snapshot(source, "HEAD", PROFILE, folder / "snapshots", folder / "mirrors")
+    if request.param == "real":
+        source: Path = request.getfixturevalue("real_repository")
+    else:
+        source = folder / "library"
+        build_sample_repository(source)
+    snapshot = take_snapshot(str(source), "HEAD", PROFILE, folder / "snapshots", folder / "mirrors")
     patterns = extract_patterns(snapshot, PROFILE).patterns
     reference = read_reference(snapshot, PROFILE, patterns)
     return Library(snapshot, patterns, synthesize_samples(patterns, PROFILE, reference))

@@ -11,7 +11,6 @@ from qi_pipeline.evolution.analysis import analyse
 from qi_pipeline.evolution.evolve import evolve
 from qi_pipeline.evolution.lineage import Step, trace
 from qi_pipeline.evolution.records import Evolution
-from qi_pipeline.settings import Settings
 from qi_pipeline_tests.evolution.planted import PROFILE, TOOLCHAIN
 
 pytestmark = pytest.mark.real
@@ -31,15 +30,12 @@ MOVES = {
 
 
 @pytest.fixture(scope="module")
-def evolution(tmp_path_factory: pytest.TempPathFactory) -> Evolution:
-    clone = Settings().real_repo
-    if clone is None:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
+def evolution(real_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Evolution:
     head = subprocess.run(
-        ["git", "rev-parse", HEAD], cwd=clone, capture_output=True, text=True, check=True
+        ["git", "rev-parse", HEAD], cwd=real_repository, capture_output=True, text=True, check=True
     ).stdout.strip()
     cache: Path = tmp_path_factory.mktemp("real")
-    return evolve(clone, head, PROFILE, TOOLCHAIN, cache)
+    return evolve(real_repository, head, PROFILE, TOOLCHAIN, cache)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The real library, when a clone is at hand (`QI_REAL_REPO`)."""
 
-import os
 from collections import Counter, defaultdict
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -19,13 +19,12 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def extraction(tmp_path_factory: pytest.TempPathFactory) -> Extraction:
-    clone = os.environ.get("QI_REAL_REPO")
-    if not clone:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
+def extraction(real_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
     folder = tmp_path_factory.mktemp("real")
     profile = load_profile()
-    snapshot = take_snapshot(clone, HEAD, profile, folder / "snapshots", folder / "mirrors")
+    snapshot = take_snapshot(
+        str(real_repository), HEAD, profile, folder / "snapshots", folder / "mirrors"
+    )
     return extract_patterns(snapshot, profile)
 
 

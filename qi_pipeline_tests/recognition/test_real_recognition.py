@@ -1,7 +1,7 @@
 """Recognition on the real library, when a clone is at hand (`QI_REAL_REPO`)."""
 
-import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -17,13 +17,12 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> RecognitionReport:
-    clone = os.environ.get("QI_REAL_REPO")
-    if not clone:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
+def report(real_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> RecognitionReport:
     folder = tmp_path_factory.mktemp("real")
     profile = load_profile()
-    snapshot = take_snapshot(clone, "HEAD", profile, folder / "snapshots", folder / "mirrors")
+    snapshot = take_snapshot(
+        str(real_repository), "HEAD", profile, folder / "snapshots", folder / "mirrors"
+    )
     extraction = extract_patterns(snapshot, profile)
     embed = partial(embed_texts, cache=EmbeddingCache(folder / "vectors", EMBEDDING_MODEL_ID))
     return recognize([*extraction.patterns, *extraction.untyped], embed)

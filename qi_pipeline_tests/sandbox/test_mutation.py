@@ -21,7 +21,6 @@ from qi_pipeline.sandbox.mutation import (
 )
 from qi_pipeline.sandbox.sandbox import Sandbox, SandboxRefusedError
 from qi_pipeline.sandbox.suite import prepare_suite, run_suite
-from qi_pipeline.settings import Settings
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.validation.workspace import prepare_library
 from qi_pipeline_tests.extraction.planted import plant
@@ -475,13 +474,12 @@ def test_the_pattern_of_a_function_is_the_function(symbol: str, whole_sample: Pl
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_the_real_tests_watch_as_many_functions_as_is_known(tmp_path: Path) -> None:
-    real = Settings().real_repo
-    if real is None:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
+def test_the_real_tests_watch_as_many_functions_as_is_known(
+    real_repository: Path, tmp_path: Path
+) -> None:
     profile = load_profile()
     snapshot = take_snapshot(
-        str(real), "HEAD", profile, tmp_path / "snapshots", tmp_path / "mirrors"
+        str(real_repository), "HEAD", profile, tmp_path / "snapshots", tmp_path / "mirrors"
     )
     workspace = prepare_library(snapshot, profile, tmp_path / "cache")
     suite = prepare_suite(snapshot, workspace, profile, TOOLCHAIN, tmp_path / "cache")

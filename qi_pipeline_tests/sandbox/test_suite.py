@@ -8,7 +8,6 @@ import pytest
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.library.profile import load_profile
 from qi_pipeline.sandbox.suite import Suite, prepare_suite, run_suite
-from qi_pipeline.settings import Settings
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.validation.workspace import prepare_library
 from qi_pipeline_tests.sandbox.conftest import TOOLCHAIN, Mark, Sample
@@ -142,13 +141,10 @@ def test_a_snapshot_without_tests_is_named(sample: Sample) -> None:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_the_real_suites_pass(tmp_path: Path) -> None:
-    real = Settings().real_repo
-    if real is None:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
+def test_the_real_suites_pass(real_repository: Path, tmp_path: Path) -> None:
     profile = load_profile()
     snapshot = take_snapshot(
-        str(real), "HEAD", profile, tmp_path / "snapshots", tmp_path / "mirrors"
+        str(real_repository), "HEAD", profile, tmp_path / "snapshots", tmp_path / "mirrors"
     )
     workspace = prepare_library(snapshot, profile, tmp_path / "cache")
     suite = prepare_suite(snapshot, workspace, profile, TOOLCHAIN, tmp_path / "cache")

@@ -7,23 +7,14 @@ from pathlib import Path
 import pytest
 
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.settings import Settings
 from qi_pipeline_tests.source.conftest import Reader
 
 pytestmark = pytest.mark.real
 HEAD = "e7d02fe"
 
 
-@pytest.fixture
-def clone() -> Path:
-    real = Settings().real_repo
-    if real is None:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
-    return real
-
-
-def test_head_holds_every_kind(clone: Path, reader: Reader) -> None:
-    snapshot = reader.take(clone, HEAD)
+def test_head_holds_every_kind(real_repository: Path, reader: Reader) -> None:
+    snapshot = reader.take(real_repository, HEAD)
     counts = Counter(file.kind for file in snapshot.files)
     assert counts == {
         "implementation": 71,
@@ -37,19 +28,23 @@ def test_head_holds_every_kind(clone: Path, reader: Reader) -> None:
     assert snapshot.skipped == ()
 
 
-def test_every_commit_can_be_taken_or_has_nothing_relevant(clone: Path, reader: Reader) -> None:
+def test_every_commit_can_be_taken_or_has_nothing_relevant(
+    real_repository: Path, reader: Reader
+) -> None:
     listing = subprocess.run(
-        ["git", "rev-list", HEAD], cwd=clone, capture_output=True, text=True, check=True
+        ["git", "rev-list", HEAD], cwd=real_repository, capture_output=True, text=True, check=True
     )
     commits = listing.stdout.split()
     taken, refused = {}, []
     for commit in commits:
         try:
-            taken[commit] = reader.take(clone, commit).tree_hash
+            taken[commit] = reader.take(real_repository, commit).tree_hash
         except QiPipelineError as error:
             refused.append(str(error))
     assert len(commits) == 99
     assert all("no relevant file" in message for message in refused)
     assert len(set(taken.values())) < len(taken), "some commits change nothing that matters"
     assert {path.name for path in reader.snapshots.iterdir()} == set(taken.values())
-    assert all(reader.upstream(clone, commit).tree_hash == taken[commit] for commit in taken)
+    assert all(
+        reader.upstream(real_repository, commit).tree_hash == taken[commit] for commit in taken
+    )

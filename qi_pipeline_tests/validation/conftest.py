@@ -1,6 +1,5 @@
 # ruff: noqa: E501 - TypeScript in tables reads best one case a line
 import hashlib
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -136,13 +135,10 @@ def checker(profile: Profile, library: LibraryWorkspace) -> Iterator[Checker]:
 
 
 @pytest.fixture(scope="session")
-def real_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def real_snapshot(real_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """HEAD of the real library, taken with git so that no other package is involved."""
-    repository = os.environ.get("QI_REAL_REPO")
-    if not repository:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
     listed = subprocess.run(
-        ["git", "-C", repository, "ls-tree", "-r", "--name-only", "HEAD"],
+        ["git", "-C", real_repository, "ls-tree", "-r", "--name-only", "HEAD"],
         capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     bundled = load_profile()
@@ -151,7 +147,7 @@ def real_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     ]
     files = {
         path: subprocess.run(
-            ["git", "-C", repository, "show", f"HEAD:{path}"],
+            ["git", "-C", real_repository, "show", f"HEAD:{path}"],
             capture_output=True, text=True, check=True,
         ).stdout
         for path in wanted

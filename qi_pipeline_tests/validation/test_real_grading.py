@@ -1,6 +1,5 @@
 """Grades of the real library's patterns, where a clone of it is at hand."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -20,13 +19,12 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[ValidatedPattern]:
-    repository = os.environ.get("QI_REAL_REPO")
-    if not repository:
-        pytest.skip("QI_REAL_REPO names no clone of the real library")
+def rows(real_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[ValidatedPattern]:
     folder: Path = tmp_path_factory.mktemp("graded")
     profile = load_profile()
-    snapshot = take_snapshot(repository, "HEAD", profile, folder / "snapshots", folder / "mirrors")
+    snapshot = take_snapshot(
+        str(real_repository), "HEAD", profile, folder / "snapshots", folder / "mirrors"
+    )
     patterns = extract_patterns(snapshot, profile).patterns
     clusters = cluster_near_duplicates({row.id: row.implementation for row in patterns})
     library = prepare_library(snapshot, profile, folder / "cache")
