@@ -57,9 +57,24 @@ class ParsedModule:
         return self.text.encode("utf-16-le")
 
     @cached_property
+    def _walked(self) -> tuple[tuple[Node, ...], dict[int, Node]]:
+        """Every named node in source order, and node id to the node around it."""
+        nodes: list[Node] = []
+        parents: dict[int, Node] = {}
+        pending = [self.tree.root_node]
+        while pending:
+            node = pending.pop()
+            nodes.append(node)
+            children = node.named_children
+            for child in children:
+                parents[child.id] = node
+            pending.extend(reversed(children))
+        return tuple(nodes), parents
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """Every named node, in source order."""
-        return tuple(walk(self.tree.root_node))
+        return self._walked[0]
 
     @cached_property
     def _by_type(self) -> dict[str, list[Node]]:
@@ -68,21 +83,10 @@ class ParsedModule:
             groups.setdefault(node.type, []).append(node)
         return groups
 
-    @cached_property
-    def _parents(self) -> dict[int, Node]:
-        """Node id to the node around it; asking a node itself takes a walk from the root."""
-        parents: dict[int, Node] = {}
-        pending = [self.tree.root_node]
-        while pending:
-            node = pending.pop()
-            for child in node.children:
-                parents[child.id] = node
-                pending.append(child)
-        return parents
-
     def parent_of(self, node: Node) -> Node | None:
         """Return the node around `node`; None for the whole module."""
-        return self._parents.get(node.id)
+        # Asking a node itself takes a walk from the root; only punctuation is worth that.
+        return self._walked[1].get(node.id) if node.is_named else node.parent
 
     def around(self, node: Node) -> Iterator[Node]:
         """Yield `node`, the node around it, and so on up to the whole module."""
@@ -153,15 +157,6 @@ def parse_module(text: str) -> ParsedModule:
     """Parse `text`, which must hold no lone surrogates; errors become ERROR nodes, never raise."""
     tree = Parser(_language()).parse(text.encode("utf-16-le"), encoding="utf16le")
     return ParsedModule(text, tree)
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Yield `node` and its named descendants in source order, without recursion."""
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        yield current
-        pending.extend(reversed(current.named_children))
 
 
 def span_of(node: Node) -> tuple[int, int]:
