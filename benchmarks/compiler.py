@@ -4,8 +4,10 @@ The snippets are the modules that extraction makes of the library's own code and
 versions of them with one thing broken. The service must say of each what TypeScript 5.9 says, which
 gets each snippet as a program of its own (through its API, in one process). `npx tsc` is timed, and
 its exit status compared, on some of the snippets only: the cost of one is the cost of its start,
-whatever the snippet. The service's times include the convention rules. Snippets that the service
-refuses to compile at all (it says why) are left out and counted.
+whatever the snippet. It knows nothing of conventions, so the service is timed twice: what it takes
+to have each snippet compiled, as `npx tsc` does, and what a whole verdict takes, with admission,
+resolved names and every convention rule. Snippets that the service refuses to compile at all (it
+says why) are left out and counted.
 """
 
 import argparse
@@ -31,12 +33,15 @@ from qi_pipeline.settings import Settings
 from qi_pipeline.source.take import take_snapshot
 from qi_pipeline.validation.admission import admit
 from qi_pipeline.validation.checker import Checker
-from qi_pipeline.validation.project import configuration
+from qi_pipeline.validation.compiler import Compiler
+from qi_pipeline.validation.project import PROBE, configuration, library_probe
+from qi_pipeline.validation.questions import Questions
 from qi_pipeline.validation.syntax import ParsedModule, arguments_of, parse_module, span_of
 from qi_pipeline.validation.workspace import LibraryWorkspace, prepare_library
 
 _TRUTH = Path(__file__).with_name("truth")
 _VERDICTS = _TRUTH / "verdicts.mjs"
+_TIMEOUT_S = 120.0
 
 
 def main() -> None:
@@ -76,17 +81,26 @@ def main() -> None:
             start = _seconds(lambda: checker.check_module("export {};"))
             batch, compiles = _time_batches(checker, snippets, options.runs)
             single = _time_single(checker, snippets)
+        alone, compiled = _time_compiling(
+            folder / "alone", snippets, library, profile, settings.toolchain_dir, options.runs
+        )
+        if compiled != compiles:
+            raise QiPipelineError("compiled without admission and rules, verdicts differ")
         _compare(snippets, compiles, _classic_verdicts(classic, project, len(snippets)))
         print(f"service    {start:.2f} s to start with the library loaded")
-        print(f"batch      {1000 * batch:9.2f} ms a snippet (median of {options.runs} runs)")
-        print(f"single     {1000 * single:9.2f} ms a snippet")
+        print(f"compiling  {1000 * alone:9.2f} ms a snippet (median of {options.runs} batches)")
+        print(f"verdict    {1000 * batch:9.2f} ms a snippet (median of {options.runs} batches)")
+        print(f"single     {1000 * single:9.2f} ms a verdict on one snippet alone")
         if options.timed:
             process = _time_processes(classic, project, compiles, options.timed, chance)
             print(
                 f"npx tsc    {1000 * process:9.2f} ms a snippet "
                 f"(median of {options.timed} processes, TypeScript 5.9)"
             )
-            print(f"ratio      {process / batch:.0f} in a batch, {process / single:.0f} alone")
+            print(
+                f"ratio      {process / alone:.0f} compiling, {process / batch:.0f} a verdict, "
+                f"{process / single:.0f} a verdict on one alone"
+            )
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -104,6 +118,50 @@ def _time_batches(checker: Checker, snippets: Sequence[str], runs: int) -> tuple
         verdicts = checker.check_modules({str(n): text for n, text in enumerate(snippets)})
         seconds.append((time.perf_counter() - started) / len(snippets))
         compiles = [verdict.compiles for verdict in verdicts.values()]
+    return statistics.median(seconds), compiles
+
+
+def _time_compiling(
+    folder: Path,
+    snippets: Sequence[str],
+    library: LibraryWorkspace,
+    profile: Profile,
+    toolchain_dir: Path,
+    runs: int,
+) -> tuple[float, list[bool]]:
+    """Return the median seconds a snippet that compiling alone takes, and whether each compiles."""
+    folder.mkdir()
+    (folder / "node_modules").symlink_to(library.node_modules.resolve(), target_is_directory=True)
+    include = ["modules/*/*.ts"]
+    text = configuration(profile, library.paths, library.node_modules, include)
+    (folder / "tsconfig.json").write_text(text, encoding="utf-8")
+    (folder / PROBE).write_text(library_probe(profile, library.entries)[0], encoding="utf-8")
+    seconds: list[float] = []
+    compiles: list[bool] = []
+    created: list[str] = []
+    with Compiler(toolchain_dir, folder) as compiler:
+        opening = {"openProjects": [(folder / "tsconfig.json").as_posix()]}
+        (state,) = compiler.ask([("updateSnapshot", opening)], _TIMEOUT_S)
+        for run in range(runs):
+            started = time.perf_counter()
+            deleted, created = created, []
+            for number, snippet in enumerate(snippets):
+                file = folder / "modules" / str(number) / f"{run}.ts"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(snippet.encode())
+                created.append(file.as_posix())
+            changes = {"fileChanges": {"created": created, "deleted": deleted}}
+            previous = state["snapshot"]
+            (state,) = compiler.ask([("updateSnapshot", changes)], _TIMEOUT_S)
+            compiler.ask([("release", {"snapshot": previous})], _TIMEOUT_S)
+            project = state["projects"][0]["id"]
+            questions = Questions(compiler, state["snapshot"], project, _TIMEOUT_S)
+            syntactic = questions.diagnostics("getSyntacticDiagnostics", created)
+            semantic = questions.diagnostics("getSemanticDiagnostics", created)
+            compiles = [not (a or b) for a, b in zip(syntactic, semantic, strict=True)]
+            for path in created:
+                Path(path).unlink()
+            seconds.append((time.perf_counter() - started) / len(snippets))
     return statistics.median(seconds), compiles
 
 

@@ -24,6 +24,7 @@ from qi_pipeline.evolution.usage import unbound_calls, unknown_imports, use_of
 from qi_pipeline.extraction.assembly import complete_block
 from qi_pipeline.extraction.documents import CodeBlock, markdown_blocks, notebook_cells
 from qi_pipeline.extraction.exports import LibraryExports
+from qi_pipeline.extraction.members import CallResolver
 from qi_pipeline.extraction.pattern import SourceKind
 from qi_pipeline.extraction.syntax import Module, parse_module, syntax_error_line
 from qi_pipeline.library.profile import Profile, matches_glob
@@ -115,10 +116,11 @@ class Tree:
         left = {path: module for path, module in self.code.items() if not _lies_in(path, newer)}
         return LibraryExports(left, self.profile)
 
-    @property
-    def readings(self) -> list[LibraryExports]:
-        """The library, and its older copy if there is one."""
-        return [library for library in (self.library, self._older) if library is not None]
+    @cached_property
+    def readings(self) -> list[CallResolver]:
+        """What calls mean in the library, and in its older copy if there is one."""
+        found = (self.library, self._older)
+        return [CallResolver(library) for library in found if library is not None]
 
     def parsed(self, file: SnapshotFile) -> _Parsed:
         """Return what was parsed of a file."""

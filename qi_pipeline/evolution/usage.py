@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tree_sitter import Node
 
 from qi_pipeline.extraction.exports import LibraryExports, Symbol, declared_names, read_imports
-from qi_pipeline.extraction.members import resolve_file
+from qi_pipeline.extraction.members import CallResolver
 from qi_pipeline.extraction.scopes import Scopes
 from qi_pipeline.extraction.syntax import Module, captures, text_of
 from qi_pipeline.library.profile import Profile
@@ -45,18 +45,18 @@ class PieceUsage:
     references: Counter[str]
 
 
-def use_of(module: Module, path: str, libraries: Sequence[LibraryExports]) -> PieceUsage:
+def use_of(module: Module, path: str, resolvers: Sequence[CallResolver]) -> PieceUsage:
     """Count the uses of library symbols in `module`.
 
-    `libraries` are readings of the same library in different copies: a use counts once, whichever
+    `resolvers` know readings of the same library in different copies: a use counts once, whichever
     copy it reaches.
     """
     calls: dict[int, str] = {}
     references: dict[int, str] = {}
-    for library in libraries:
-        for call in resolve_file(module, path, library).calls:
+    for resolver in resolvers:
+        for call in resolver.resolve(module, path).calls:
             calls.setdefault(call.byte, f"{call.package}:{call.symbol.partition('.')[0]}")
-        for byte, symbol in _mentions(module, path, library):
+        for byte, symbol in _mentions(module, path, resolver.library):
             references.setdefault(byte, symbol.qualified)
     return PieceUsage(
         Counter(calls.values()),

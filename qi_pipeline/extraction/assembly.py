@@ -5,7 +5,6 @@ imports are followed inside the snapshot; what the library exports is imported f
 never inlined. Where two files use one name for different things, the one reached later is renamed.
 """
 
-import re
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -89,7 +88,7 @@ class _File:
         self.imports = library.imports_of(path)
         self.statements: dict[str, list[Node]] = {}
         """Declared name to its statements: overloads and a type beside its value share a name."""
-        for statement in self.module.root.named_children:
+        for statement in self.module.statements:
             for name, _, _ in declared_names(statement):
                 known = self.statements.setdefault(name, [])
                 if statement not in known:
@@ -171,7 +170,7 @@ class _File:
     @cached_property
     def hooks(self) -> tuple[Node, ...]:
         """The top-level calls that hold for every test of the file."""
-        return tuple(c for c in self.module.root.named_children if called_name(c) in _HOOKS)
+        return tuple(c for c in self.module.statements if called_name(c) in _HOOKS)
 
     def setup(self, body: Node) -> list[tuple[Node, set[str]]]:
         """Return the statements of a describe body that are no tests, and what each declares."""
@@ -186,8 +185,12 @@ class _File:
     @cached_property
     def _words(self) -> tuple[list[int], list[str]]:
         """Where each name of the file is written, and the name, in source order."""
-        found = sorted(self.occurrences.of("name"), key=lambda node: node.start_byte)
-        return [node.start_byte for node in found], [text_of(node) for node in found]
+        found = sorted(
+            (node.start_byte, name)
+            for name, nodes in self.occurrences.by_name.items()
+            for node in nodes
+        )
+        return [start for start, _ in found], [name for _, name in found]
 
     def words(self, nodes: Iterable[Node]) -> set[str]:
         """Return every name written in the nodes."""
@@ -594,7 +597,7 @@ class CompletedBlock:
         """Specifiers of the module's imports, sorted."""
         written = (
             string_value(statement.child_by_field_name("source"))
-            for statement in self.block.root.named_children
+            for statement in self.block.statements
             if statement.type == "import_statement"
         )
         bound = (item.specifier for item in self.imports.values())
@@ -612,7 +615,7 @@ def complete_block(block: Module, library: LibraryExports) -> CompletedBlock:
     exports nothing exports its definitions.
     """
     occurrences = Occurrences(block.root)
-    statements = block.root.named_children
+    statements = block.statements
     imports = {item.local: item for item in read_imports(block)}
     own = {name for s in statements for name, _, _ in declared_names(s)}
     edits = _import_edits(block, occurrences, own | imports.keys(), library)
@@ -642,9 +645,6 @@ def complete_block(block: Module, library: LibraryExports) -> CompletedBlock:
     )
 
 
-_NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
-
-
 class _ImportEdit(NamedTuple):
     """A text that imports what a block lacks."""
 
@@ -658,7 +658,7 @@ def _import_edits(
 ) -> list[_ImportEdit]:
     """Return the missing imports of a block that declares or imports the names `own`."""
     known = library.names_anywhere()
-    wanted = (known.keys() & _NAME.findall(block.text)) - own
+    wanted = (known.keys() & occurrences.by_name.keys()) - own
     if not wanted:
         return []
     scopes = Scopes(occurrences, wanted)
@@ -669,7 +669,7 @@ def _import_edits(
         named[name] = (symbol.name, symbol.declaration.kind == "type")
     if not missing:
         return []
-    statements = block.root.named_children
+    statements = block.statements
     imports = [s for s in statements if s.type == "import_statement"]
     edits: list[_ImportEdit] = []
     separate: dict[str, dict[str, tuple[str, bool]]] = {}

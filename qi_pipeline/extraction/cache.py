@@ -8,10 +8,11 @@ the file took from other files. An entry that is damaged counts as absent and is
 import hashlib
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from qi_pipeline.artefacts import content_hash, write_bytes, write_json
 from qi_pipeline.extraction.assembly import ModuleAssembler
@@ -31,6 +32,8 @@ EXTRACTOR_VERSION: Final = "3"
 _MAX_BYTES: Final = 256_000_000
 """Size beyond which the entries that were not used for longest go: hundreds of commits fit."""
 
+_ENTRY: Final = TypeAdapter(FileExtraction)
+
 
 class ExtractionCache:
     """A folder of entries, one per file and what decides it."""
@@ -49,7 +52,7 @@ class ExtractionCache:
             checksum, _, data = path.read_bytes().partition(b"\n")
             if hashlib.sha256(data).hexdigest().encode() != checksum:
                 return None
-            return FileExtraction.model_validate_json(data)
+            return _ENTRY.validate_json(data)
         except (FileNotFoundError, ValidationError):
             return None
 
@@ -60,7 +63,7 @@ class ExtractionCache:
 
     def store(self, key: str, extraction: FileExtraction) -> None:
         """Write an entry, replacing one that no longer holds."""
-        data = extraction.model_dump_json().encode()
+        data = _ENTRY.dump_json(extraction)
         checksum = hashlib.sha256(data).hexdigest().encode()
         self._used.add(write_bytes(self._path(key), checksum + b"\n" + data))
 
@@ -113,7 +116,7 @@ class Keys:
 
     def traced(self, extraction: FileExtraction) -> FileExtraction:
         """Return the extraction with what its trace means in this snapshot filled in."""
-        return extraction.model_copy(update={"trace": self._filled(extraction.trace)})
+        return replace(extraction, trace=self._filled(extraction.trace))
 
     def holds(self, trace: Trace) -> bool:
         """Tell whether all that an entry took from other files is as it was."""

@@ -5,9 +5,8 @@ instances (`logger.info`) need types and belong to `members`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tree_sitter import Node
 
@@ -18,8 +17,7 @@ from qi_pipeline.extraction.syntax import Module, position, string_value, text_o
 CallForm = Literal["direct", "new", "static_member", "instance_member"]
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One resolved call site; `line` and `column` are 1-based and point at the callee."""
 
     line: int
@@ -98,8 +96,7 @@ def _member_of_import(function: Node) -> Node | None:
 _AROUND_IMPORT = frozenset({"parenthesized_expression", "await_expression"})
 
 
-@dataclass(frozen=True)
-class MemberCall:
+class MemberCall(NamedTuple):
     """A call of `target.name(…)`, whatever the target is."""
 
     callee: Node

@@ -8,6 +8,7 @@ ones too), fields, callback parameters and relative imports. What is asked about
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tree_sitter import Node
 
@@ -50,7 +51,6 @@ OTHER = Named("")
 """A type that is certainly none of the snapshot's, nor is any field of it."""
 _OBJECT = Named("{}")
 """An object literal: its own members are none of the snapshot's, its fields may be."""
-_Reader = Callable[[Node, FileNames], Type | None]
 
 _LITERALS = frozenset(
     {
@@ -124,25 +124,6 @@ class DeclaredTypes:
         """File and extent of an expression to its type."""
         self._depth = 0
         self._nesting = 0
-        self._expressions: Mapping[str, _Reader] = {
-            "identifier": self._of_name,
-            "this": self._of_this,
-            "member_expression": self._of_field,
-            "call_expression": self._of_call,
-            "new_expression": self._of_new,
-            "await_expression": self._of_await,
-            "as_expression": self._of_cast,
-            "satisfies_expression": self._of_first,
-        }
-        self._annotations: Mapping[str, _Reader] = {
-            "type_identifier": self._read_plain,
-            "identifier": self._read_plain,
-            "nested_type_identifier": self._read_plain,
-            "generic_type": self._read_generic,
-            "parenthesized_type": self._read_inner,
-            "union_type": self._read_union,
-            "function_type": self._read_function,
-        }
 
     def names_of(self, path: str) -> FileNames:
         """Return what the names of a file of the snapshot mean."""
@@ -174,7 +155,7 @@ class DeclaredTypes:
         if node.type == "object":
             return _OBJECT
         reader = self._expressions.get(node.type)
-        return None if reader is None else reader(node, names)
+        return None if reader is None else reader(self, node, names)
 
     def _of_await(self, node: Node, names: FileNames) -> Type | None:
         return _awaited(self.of(node.named_children[0], names))
@@ -204,7 +185,7 @@ class DeclaredTypes:
         if node.type in _PLAIN_TYPES:
             return None if text_of(node) in _NARROWED else OTHER
         reader = self._annotations.get(node.type)
-        return None if reader is None else reader(node, names)
+        return None if reader is None else reader(self, node, names)
 
     def _read_plain(self, node: Node, names: FileNames) -> Type | None:
         return self._read_name(node, names, ())
@@ -325,7 +306,7 @@ class DeclaredTypes:
         name = nodes[0].child_by_field_name("name")
         if name is None or name.type != "identifier":
             return None
-        return self._of_declared(Declared(name, name, "variable"), names)
+        return self._of_declared(Declared(name, name, "variable", None), names)
 
     def _of_declared(self, declared: Declared, names: FileNames) -> Type | None:
         key = names, declared.node.start_byte
@@ -634,6 +615,29 @@ class DeclaredTypes:
                 for parameter, given in _matches(expected, self.of(argument, names)):
                     bound.setdefault(parameter, given)
         return bound
+
+    _expressions: ClassVar[Mapping[str, "_Reader"]] = {
+        "identifier": _of_name,
+        "this": _of_this,
+        "member_expression": _of_field,
+        "call_expression": _of_call,
+        "new_expression": _of_new,
+        "await_expression": _of_await,
+        "as_expression": _of_cast,
+        "satisfies_expression": _of_first,
+    }
+    _annotations: ClassVar[Mapping[str, "_Reader"]] = {
+        "type_identifier": _read_plain,
+        "identifier": _read_plain,
+        "nested_type_identifier": _read_plain,
+        "generic_type": _read_generic,
+        "parenthesized_type": _read_inner,
+        "union_type": _read_union,
+        "function_type": _read_function,
+    }
+
+
+_Reader = Callable[[DeclaredTypes, Node, FileNames], Type | None]
 
 
 def _takes(declaration: Node, arguments: int) -> bool:

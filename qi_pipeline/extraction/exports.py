@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tree_sitter import Node
 
@@ -20,8 +20,7 @@ from qi_pipeline.library.profile import Package, Profile, matches_glob
 DeclarationKind = Literal["function", "class", "value", "type"]
 
 
-@dataclass(frozen=True)
-class Declaration:
+class Declaration(NamedTuple):
     """One top-level declaration of the snapshot, by file and declared name."""
 
     file: str
@@ -29,8 +28,7 @@ class Declaration:
     kind: DeclarationKind
 
 
-@dataclass(frozen=True)
-class Symbol:
+class Symbol(NamedTuple):
     """One exported symbol of the library."""
 
     package: str
@@ -104,27 +102,36 @@ _KINDS: dict[str, DeclarationKind] = {
 }
 
 
-def declared_names(node: Node) -> Iterator[tuple[str, DeclarationKind, Node]]:
-    """Yield (name, kind, declaring node) of a statement, `export` and `declare` looked through.
+def declared_names(node: Node) -> Sequence[tuple[str, DeclarationKind, Node]]:
+    """Return (name, kind, declaring node) of a statement, `export` and `declare` looked through.
 
     The declaring node of `const f = …` is its declarator.
     """
-    inner = node.child_by_field_name("declaration") if node.type == "export_statement" else node
-    if inner is not None and inner.type == "ambient_declaration":
+    inner: Node | None = node
+    form = node.type
+    if form == "export_statement":
+        inner = node.child_by_field_name("declaration")
+        form = inner.type if inner is not None else ""
+    if inner is not None and form == "ambient_declaration":
         inner = inner.named_children[0] if inner.named_children else None
-    if inner is None:
-        return
-    if inner.type in _KINDS:
+        form = inner.type if inner is not None else ""
+    kind = _KINDS.get(form)
+    if inner is not None and kind is not None:
         name = inner.child_by_field_name("name")
-        if name is not None:
-            yield text_of(name), _KINDS[inner.type], inner
-    elif inner.type in ("lexical_declaration", "variable_declaration"):
-        for declarator in inner.named_children:
-            pattern = declarator.child_by_field_name("name")
-            value = declarator.child_by_field_name("value")
-            function = value is not None and value.type in _FUNCTION_VALUES
-            for name in bound_identifiers(pattern) if pattern is not None else []:
-                yield text_of(name), "function" if function else "value", declarator
+        return [] if name is None else [(text_of(name), kind, inner)]
+    if inner is None or form not in _VARIABLES:
+        return []
+    found: list[tuple[str, DeclarationKind, Node]] = []
+    for declarator in inner.named_children:
+        pattern = declarator.child_by_field_name("name")
+        value = declarator.child_by_field_name("value")
+        kind = "function" if value is not None and value.type in _FUNCTION_VALUES else "value"
+        names = bound_identifiers(pattern) if pattern is not None else ()
+        found.extend((text_of(name), kind, declarator) for name in names)
+    return found
+
+
+_VARIABLES = frozenset({"lexical_declaration", "variable_declaration"})
 
 
 _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
@@ -133,7 +140,7 @@ _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generato
 def read_imports(module: Module) -> list[Import]:
     """Return the names that the file's static imports bind, in order."""
     found: list[Import] = []
-    for statement in module.root.named_children:
+    for statement in module.statements:
         if statement.type != "import_statement":
             continue
         specifier = string_value(statement.child_by_field_name("source"))
@@ -165,14 +172,14 @@ def _clause_names(clause: Node) -> Iterator[tuple[str, str, bool]]:
 def _read_file(path: str, module: Module) -> _FileExports:
     declared: dict[str, Declaration] = {}
     nodes: dict[str, list[Node]] = {}
-    for statement in module.root.named_children:
+    for statement in module.statements:
         for name, kind, node in declared_names(statement):
             declared[name] = Declaration(path, name, kind)
             nodes.setdefault(name, []).append(node)
     imports = {item.local: item for item in read_imports(module)}
     local: dict[str, Declaration] = {}
     forwarded: list[_ReExport] = []
-    for statement in module.root.named_children:
+    for statement in module.statements:
         if statement.type != "export_statement":
             continue
         source = statement.child_by_field_name("source")
@@ -240,8 +247,6 @@ class LibraryExports:
         """
         self.profile = profile
         self.modules = modules
-        self.derived: dict[str, object] = {}
-        """What others work out about this snapshot as a whole; it lives as long as this does."""
         self._files: dict[str, _FileExports] = {}
         self._exports: dict[str, dict[str, Declaration]] = {}
         self._occurrences: dict[str, Occurrences] = {}

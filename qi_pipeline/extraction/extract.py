@@ -5,7 +5,9 @@ the library, every resolved call, and what could not be read or is no pattern. W
 is decided in `files`; verdicts belong to `validation`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +83,23 @@ def extract_patterns(
     that `cache` does not hold. Raises QiPipelineError when the snapshot does not hold the profile's
     library at all.
     """
-    return _Extractor(snapshot, profile, oracle, cache).run()
+    with _without_collecting():
+        return _Extractor(snapshot, profile, oracle, cache).run()
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Put the search for garbage in cycles off: what an extraction makes, it needs to its end."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        # Both together call all that was made old, without a look at it.
+        gc.freeze()
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
 
 
 def read_library(snapshot: Snapshot, profile: Profile) -> LibraryExports:
@@ -174,8 +192,13 @@ class _Extractor:
             keys = Keys(self.library, self.extractor.assembler, asked)
             found = self._cached(self.cache, keys)
         reused = len(found)
-        readings = [self._read(file) for file in self.files if file.path not in found]
-        answers = self._answers(readings)
+        readings: Iterable[FileReading] = (
+            self._read(file) for file in self.files if file.path not in found
+        )
+        answers: Mapping[str, Answers] = {}
+        if self.oracle is not None:
+            readings = list(readings)
+            answers = self._answers(self.oracle, readings)
         for reading in readings:
             extraction = self.extractor.extract(reading, answers, asked=self.oracle is not None)
             found[reading.file.path] = extraction
@@ -183,7 +206,7 @@ class _Extractor:
                 key = keys.key(reading.file, reading.known_as)
                 self.cache.store(key, keys.traced(extraction))
         removed = 0 if self.cache is None else self.cache.finish(found.keys())
-        return self._merged(found, Counts(reused, len(readings), removed))
+        return self._merged(found, Counts(reused, len(found) - reused, removed))
 
     def _cached(self, cache: ExtractionCache, keys: Keys) -> dict[str, FileExtraction]:
         found: dict[str, FileExtraction] = {}
@@ -221,10 +244,10 @@ class _Extractor:
                 return self.extractor.read_document(file, known_as, text)
         return FileReading(file, known_as, unreadable=(problem,))
 
-    def _answers(self, readings: list[FileReading]) -> Mapping[str, Answers]:
+    def _answers(
+        self, oracle: MemberOracle, readings: Iterable[FileReading]
+    ) -> Mapping[str, Answers]:
         """Ask the type checker about every member call that syntax leaves open, all at once."""
-        if self.oracle is None:
-            return {}
         questions: dict[str, Sequence[MemberQuestion]] = {}
         texts: dict[str, str] = {}
         for reading in readings:
@@ -235,7 +258,7 @@ class _Extractor:
         if not questions:
             return {}
         texts.update({path: self.modules[path].text for path in self.modules})
-        return self.oracle.resolve(texts, questions)
+        return oracle.resolve(texts, questions)
 
     def _merged(self, found: Mapping[str, FileExtraction], counts: Counts) -> Extraction:
         coverage = self._coverage(found)

@@ -9,10 +9,9 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict
 from tree_sitter import Node
 
 from qi_pipeline.artefacts import content_hash
@@ -29,10 +28,9 @@ from qi_pipeline.extraction.documents import CodeBlock, markdown_blocks, noteboo
 from qi_pipeline.extraction.exports import LibraryExports, declared_names
 from qi_pipeline.extraction.instructions import block_instruction, unit_instruction
 from qi_pipeline.extraction.members import (
+    CallResolver,
     FileCalls,
     MemberQuestion,
-    resolve_block,
-    resolve_file,
 )
 from qi_pipeline.extraction.pattern import Category, PatternType, SourceKind
 from qi_pipeline.extraction.syntax import (
@@ -46,7 +44,6 @@ from qi_pipeline.extraction.syntax import (
 from qi_pipeline.extraction.units import Unit, called_name, cut_units
 from qi_pipeline.source.snapshot import SnapshotFile
 
-_FROZEN = ConfigDict(frozen=True)
 _NO_CALLS = FileCalls((), ())
 _BARE = "declares nothing: a bare call is no complete thing"
 Answers = Mapping[int, tuple[str, str]]
@@ -93,10 +90,9 @@ class LeftOut:
     reason: str
 
 
-class UnitRow(BaseModel):
+@dataclass(frozen=True)
+class UnitRow:
     """One unit as far as its own file tells."""
-
-    model_config = _FROZEN
 
     id: str
     types: tuple[PatternType, ...]
@@ -114,10 +110,9 @@ class UnitRow(BaseModel):
     """Its declaration in the library's call graph; None outside the library."""
 
 
-class Trace(BaseModel):
+@dataclass(frozen=True)
+class Trace:
     """What decided a file's extraction beside the file itself and the library's surface."""
-
-    model_config = _FROZEN
 
     imports: tuple[tuple[str, str, str, str], ...]
     """(file, specifier, imported name, what that meant) of each relative import that took part."""
@@ -125,10 +120,9 @@ class Trace(BaseModel):
     """(file, name, hash of its statements) of each declaration of another file that was put in."""
 
 
-class FileExtraction(BaseModel):
+@dataclass(frozen=True)
+class FileExtraction:
     """All that one file gives."""
-
-    model_config = _FROZEN
 
     units: tuple[UnitRow, ...] = ()
     calls: tuple[LocatedCall, ...] = ()
@@ -136,7 +130,7 @@ class FileExtraction(BaseModel):
     left_out: tuple[LeftOut, ...] = ()
     undecided: int = 0
     """Member calls that neither syntax nor a type checker decided."""
-    reaches: dict[str, tuple[str, ...]] = {}
+    reaches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a file of the library: each declaration to the symbols and declarations it calls."""
     trace: Trace = Trace(imports=(), helpers=())
 
@@ -206,6 +200,7 @@ class FileExtractor:
         self.library = library
         self.profile = library.profile
         self.assembler = ModuleAssembler(library)
+        self.resolver = CallResolver(library)
         self._library_files: dict[str, bool] = {}
         """Path to whether the file is part of a package of the library."""
 
@@ -218,7 +213,7 @@ class FileExtractor:
         if line is not None:
             problem = Unreadable(file.path, line, "TypeScript syntax error")
             return FileReading(file, known_as, unreadable=(problem,))
-        found = resolve_file(module, file.path, self.library)
+        found = self.resolver.resolve(module, file.path)
         return FileReading(file, known_as, module, found)
 
     def read_document(self, file: SnapshotFile, known_as: str, text: str) -> FileReading:
@@ -239,7 +234,7 @@ class FileExtractor:
                 unreadable.append(Unreadable(place, block.first_line + line - 1, reason))
                 continue
             completed = complete_block(raw, self.library)
-            found = resolve_block(completed, place, self.library)
+            found = self.resolver.resolve_block(completed, place)
             if not found.calls and not found.questions:
                 continue
             container = " > ".join(block.headings) or PurePosixPath(file.path).stem
@@ -353,7 +348,7 @@ class FileExtractor:
     def _block_row(self, reading: FileReading, block: _Block, calls: Sequence[Call]) -> UnitRow:
         symbols = symbols_of(calls)
         completed = block.completed
-        statements = completed.block.root.named_children
+        statements = completed.block.statements
         code = [node for node in statements if node.type != "import_statement"]
         features = measure(code, symbols, self.profile, completed.occurrences)
         stem = PurePosixPath(reading.file.path).stem
@@ -394,7 +389,7 @@ class FileExtractor:
             return {}
         places = [call.byte for call in calls]
         found: dict[str, set[str]] = {}
-        for statement in module.root.named_children:
+        for statement in module.statements:
             for name, kind, _ in declared_names(statement):
                 if kind == "type":
                     continue
@@ -488,14 +483,12 @@ def _with_answers(module: Module, found: FileCalls, answers: Answers) -> list[Ca
 
 
 def _defined_names(module: Module) -> list[str]:
-    return [
-        name for statement in module.root.named_children for name, _, _ in declared_names(statement)
-    ]
+    return [name for statement in module.statements for name, _, _ in declared_names(statement)]
 
 
 def _holds_test(module: Module) -> bool:
     tests = ("describe", "suite", "it", "test")
-    return any(called_name(statement) in tests for statement in module.root.named_children)
+    return any(called_name(statement) in tests for statement in module.statements)
 
 
 def _block_calls(file: SnapshotFile, block: _Block, calls: Sequence[Call]) -> Iterator[LocatedCall]:

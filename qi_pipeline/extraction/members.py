@@ -70,29 +70,32 @@ class _Verdict(Enum):
     UNDECIDED = "only a type checker can tell"
 
 
-class _Resolver:
+class CallResolver:
     """Resolves the calls of files against one library."""
 
     def __init__(self, library: LibraryExports) -> None:
-        self._library = library
+        """Use the exports and the declarations of `library`."""
+        self.library = library
         self._classes = ClassTable(library)
         self._types = DeclaredTypes(library, self._classes)
 
     def resolve(self, module: Module, path: str) -> FileCalls:
-        if not self._library.is_reached_by(module, path):
+        """Return the file's library calls and the member calls that need a type checker."""
+        if not self.library.is_reached_by(module, path):
             return FileCalls((), ())
-        if self._library.modules.get(path) is module:
+        if self.library.modules.get(path) is module:
             return self._calls(self._types.names_of(path))
-        return self._calls(FileNames.of_module(module, path, self._library))
+        return self._calls(FileNames.of_module(module, path, self.library))
 
     def resolve_block(self, completed: CompletedBlock, path: str) -> FileCalls:
+        """Return the calls of a document's block as `resolve` does; offsets are the block's."""
         block = completed.block
-        if not completed.added and not self._library.is_reached_by(block, path):
+        if not completed.added and not self.library.is_reached_by(block, path):
             return FileCalls((), ())
         names = FileNames(
             block,
             path,
-            self._library,
+            self.library,
             imports=completed.imports,
             occurrences=completed.occurrences,
         )
@@ -124,26 +127,9 @@ class _Resolver:
             return _Verdict.NO_MEMBER
         if member is None or not certain:
             return _Verdict.UNDECIDED
-        symbol = self._library.symbol_of(member.owner)
+        symbol = self.library.symbol_of(member.owner)
         if symbol is None:
             return _Verdict.NO_MEMBER
         form: CallForm = "static_member" if is_static else "instance_member"
         full_name = f"{symbol.name}.{call.name}"
         return call_at(names.module, call.callee, symbol.package, full_name, form)
-
-
-def resolve_file(module: Module, path: str, library: LibraryExports) -> FileCalls:
-    """Return the file's library calls and the member calls that need a type checker."""
-    return _resolver(library).resolve(module, path)
-
-
-def resolve_block(completed: CompletedBlock, path: str, library: LibraryExports) -> FileCalls:
-    """Return the calls of a document's block as `resolve_file` does; offsets are the block's."""
-    return _resolver(library).resolve_block(completed, path)
-
-
-def _resolver(library: LibraryExports) -> _Resolver:
-    resolver = library.derived.get("resolver")
-    if not isinstance(resolver, _Resolver):
-        resolver = library.derived["resolver"] = _Resolver(library)
-    return resolver

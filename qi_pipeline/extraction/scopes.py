@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
@@ -123,8 +122,7 @@ _QUERY = _DECLARED + _MENTIONS + _LABELS + _CALLED + _VALUES + _MEASURED
 Extent = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Declared:
+class Declared(NamedTuple):
     """One name that a file declares, imports left out."""
 
     node: Node
@@ -133,6 +131,8 @@ class Declared:
     """The binding pattern it stands in; the identifier itself where there is none."""
     kind: str
     """parameter, type_parameter, caught, variable, loop, named, named_type or own."""
+    extent: Extent | None
+    """The bytes in which the name is visible; None for the whole file."""
 
     @property
     def is_value(self) -> bool:
@@ -143,12 +143,6 @@ class Declared:
     def is_type(self) -> bool:
         """Tell whether annotations can mean it."""
         return self.node.type == "type_identifier"
-
-    @cached_property
-    def extent(self) -> Extent | None:
-        """The bytes in which the name is visible; None for the whole file."""
-        scope = _scope_of(self.kind, self.pattern)
-        return None if scope is None else (scope.start_byte, scope.end_byte)
 
 
 _KINDS = (
@@ -181,6 +175,14 @@ class Occurrences:
         """Return the nodes of one capture in no particular order; of these `names` if given."""
         found = self._found.get(capture, [])
         return found if names is None else [node for node in found if node.text in names]
+
+    @cached_property
+    def by_name(self) -> Mapping[str, list[Node]]:
+        """Each name that is mentioned or declared to where that is, in no particular order."""
+        table: defaultdict[bytes | None, list[Node]] = defaultdict(list)
+        for node in self.of("name"):
+            table[node.text].append(node)
+        return {name.decode(): nodes for name, nodes in table.items() if name}
 
     def within(self, capture: str, node: Node) -> list[Extent]:
         """Return where the nodes of one capture lie in `node`, in source order."""
@@ -237,7 +239,7 @@ class Occurrences:
         key = name, as_type
         found = self._visible.get(key)
         if found is None:
-            declarations = [Declared(*item) for item in self._declaring.get(name, ())]
+            declarations = [_declared(*item) for item in self._declaring.get(name, ())]
             found = self._visible[key] = [
                 (declared.extent or _WHOLE_FILE, declared)
                 for declared in declarations
@@ -247,6 +249,12 @@ class Occurrences:
 
 
 _WHOLE_FILE: Extent = (0, sys.maxsize)
+
+
+def _declared(node: Node, pattern: Node, kind: str) -> Declared:
+    scope = _scope_of(kind, pattern)
+    extent = None if scope is None else (scope.start_byte, scope.end_byte)
+    return Declared(node, pattern, kind, extent)
 
 
 class Scopes:
@@ -283,18 +291,18 @@ class Scopes:
 
     @cached_property
     def _mentions(self) -> "_Mentions":
-        names = {name.encode(): name for name in self._names}
         source = self._occurrences
+        mentions, labels = source.by_name, source.labels
         found: list[tuple[int, Node, str, str]] = []
-        for node in source.of("name"):
-            name = names.get(node.text or b"")
-            if name is None:
-                continue
-            start, is_type = node.start_byte, node.type == "type_identifier"
-            inner = source.inner(node.text, as_type=is_type)
-            hidden = any(first <= start < end for first, end in inner) if inner else False
-            if not hidden and start not in source.labels:
-                found.append((start, node, name, "" if is_type else name))
+        for name in self._names & mentions.keys():
+            text = name.encode()
+            as_type, as_value = source.inner(text, as_type=True), source.inner(text, as_type=False)
+            for node in mentions[name]:
+                start, is_type = node.start_byte, node.type == "type_identifier"
+                inner = as_type if is_type else as_value
+                hidden = any(first <= start < end for first, end in inner) if inner else False
+                if not hidden and start not in labels:
+                    found.append((start, node, name, "" if is_type else name))
         found.sort(key=itemgetter(0))
         starts, nodes, every, values = zip(*found, strict=True) if found else ((), (), (), ())
         return _Mentions(starts, nodes, every, values)

@@ -148,7 +148,7 @@ class Signatures:
     def _file(self, path: str) -> dict[str, str]:
         if path not in self._texts:
             texts: dict[str, str] = {}
-            for statement in self._library.modules[path].root.named_children:
+            for statement in self._library.modules[path].statements:
                 names = [name for name, _, _ in declared_names(statement)]
                 text = signature_text(statement) if names else ""
                 for name in names:

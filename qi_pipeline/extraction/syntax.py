@@ -4,7 +4,8 @@ Flows in: source text. Flows out: tree-sitter trees with the few helpers every o
 package needs. Meaning (imports, calls, units) does not belong here.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -12,6 +13,7 @@ import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
 _LANGUAGE = Language(tree_sitter_typescript.language_typescript())
+_THREAD = threading.local()
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,11 @@ class Module:
         """The `program` node."""
         return self.tree.root_node
 
+    @cached_property
+    def statements(self) -> Sequence[Node]:
+        """The top-level statements, and the comments between them."""
+        return self.root.named_children
+
 
 def parse_module(text: str) -> Module:
     """Parse TypeScript; a text with syntax errors still gives a tree (see `syntax_error_line`).
@@ -39,7 +46,15 @@ def parse_module(text: str) -> Module:
     except UnicodeEncodeError:
         source = text.encode(errors="replace")
         text = source.decode()
-    return Module(text, source, Parser(_LANGUAGE).parse(source))
+    return Module(text, source, _parser().parse(source))
+
+
+def _parser() -> Parser:
+    """Return the thread's parser: what it allocated for one text it uses for the next."""
+    parser: Parser | None = getattr(_THREAD, "parser", None)
+    if parser is None:
+        parser = _THREAD.parser = Parser(_LANGUAGE)
+    return parser
 
 
 _MAX_DEPTH = 250
@@ -48,16 +63,21 @@ library has 40. It keeps the recursion over patterns and the walks up the tree s
 
 
 def nests_too_deeply(module: Module) -> bool:
-    """Tell whether the syntax tree is deeper than any program that people write.
+    """Tell whether the syntax tree is deeper than any program that people write."""
+    return may_nest_deeper(module.tree, _MAX_DEPTH)
 
-    A subtree of `_MAX_DEPTH // 2` levels holds as many nodes in a row, so looking at every so many
-    nodes finds one of them in any tree that is deeper than `_MAX_DEPTH`.
+
+def may_nest_deeper(tree: Tree, limit: int) -> bool:
+    """Tell whether a tree may have more than `limit` levels: no for one of half of them.
+
+    A subtree of `limit // 2` levels holds as many nodes in a row, so looking at every so many nodes
+    finds one of them in any tree that is deeper than `limit`.
     """
-    limit = _MAX_DEPTH // 2
-    cursor = module.tree.walk()
-    for index in range(0, module.root.descendant_count, limit):
+    half = limit // 2
+    cursor = tree.walk()
+    for index in range(0, tree.root_node.descendant_count, half):
         cursor.goto_descendant(index)
-        if cursor.depth > limit:
+        if cursor.depth > half:
             return True
     return False
 
@@ -104,7 +124,8 @@ def ancestors(node: Node) -> Iterator[Node]:
 
 def text_of(node: Node) -> str:
     """Return the node's source text."""
-    return (node.text or b"").decode()
+    source = node.text
+    return source.decode() if source else ""
 
 
 @lru_cache(maxsize=64)

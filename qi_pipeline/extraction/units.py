@@ -55,7 +55,7 @@ def cut_units(
     places = [call.byte for call in calls]
     seen: Counter[tuple[str, str]] = Counter()
     found: list[Unit] = []
-    for unit in _candidates(module.root, file, source_kind) if calls else ():
+    for unit in _candidates(module, file, source_kind) if calls else ():
         first = bisect_left(places, unit.statement.start_byte)
         last = bisect_left(places, unit.statement.end_byte)
         if first == last:
@@ -70,15 +70,15 @@ def every_unit(module: Module, file: str, source_kind: SourceKind) -> list[Unit]
     """Return all units of one file, those without any use of the library included."""
     seen: Counter[tuple[str, str]] = Counter()
     found: list[Unit] = []
-    for unit in _candidates(module.root, file, source_kind):
+    for unit in _candidates(module, file, source_kind):
         key = (unit.container, unit.kind)
         found.append(replace(unit, ordinal=seen[key]))
         seen[key] += 1
     return found
 
 
-def _candidates(root: Node, file: str, source_kind: SourceKind) -> Iterator[Unit]:
-    for statement in root.named_children:
+def _candidates(module: Module, file: str, source_kind: SourceKind) -> Iterator[Unit]:
+    for statement in module.statements:
         # A statement is one unit, named by its first name: `const a = …, b = …` is not cut.
         for name, kind, node in islice(declared_names(statement), 1):
             if kind != "type":

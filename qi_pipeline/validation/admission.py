@@ -13,10 +13,10 @@ from tree_sitter import Node
 from qi_pipeline.validation.syntax import (
     TRIVIA,
     ParsedModule,
+    around,
     called_text,
     parse_module,
     span_of,
-    specifiers_of,
     string_value,
     unwrapped,
 )
@@ -141,7 +141,7 @@ def _lies_within(module: ParsedModule, offset: int, types: frozenset[str]) -> bo
     if module.tree.root_node.has_error:
         return False
     node = _node_at(module, offset)
-    for outer in () if node is None else module.around(node):
+    for outer in () if node is None else around(node):
         if outer.type in types:
             return True
         # A substitution is code again, though it lies inside a template.
@@ -151,7 +151,7 @@ def _lies_within(module: ParsedModule, offset: int, types: frozenset[str]) -> bo
 
 
 def _imports(module: ParsedModule) -> Iterator[tuple[int, str]]:
-    for node, specifier in specifiers_of(module):
+    for node, specifier in module.specifiers:
         value = string_value(module, specifier)
         offset = span_of(specifier)[0]
         if value is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.library.profile import Profile
-from qi_pipeline.validation.syntax import ParsedModule, specifiers_of, string_value
+from qi_pipeline.validation.syntax import ParsedModule, string_value
 
 _AUGMENTING = re.compile(
     r"\bglobal\s*\{|\bdeclare\s+module\b|\bexport\s+as\s+namespace\b|^\s*///\s*<reference\s+lib",
@@ -23,7 +23,7 @@ _MODULE = re.compile(r"^\s*(?:import|export)\b", re.MULTILINE)
 
 def foreign_imports(module: ParsedModule, profile: Profile) -> frozenset[str]:
     """Return the packages that `module` imports other than the library's and Node's own."""
-    values = (string_value(module, node) for _, node in specifiers_of(module))
+    values = (string_value(module, node) for _, node in module.specifiers)
     return frozenset(
         value
         for value in values

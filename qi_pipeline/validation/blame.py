@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qi_pipeline.validation.references import Call, References
 from qi_pipeline.validation.source_tree import parse_handle
-from qi_pipeline.validation.syntax import FUNCTION_LITERALS, callee_of
+from qi_pipeline.validation.syntax import FUNCTION_LITERALS, around, callee_of
 
 
 def library_callee(references: References, offset: int, roots: Iterable[Path]) -> str | None:
@@ -34,10 +34,10 @@ def _call_around(references: References, offset: int) -> Call | None:
     """Return the innermost call that `offset` is about, found in one way up from there."""
     module = references.module
     inner = module.tree.root_node.descendant_for_byte_range(2 * offset, 2 * offset + 2)
-    for node in () if inner is None else module.around(inner):
+    for node in () if inner is None else around(inner):
         if node.id in references.call_of_node:
             return references.call_of_node[node.id]
-        outer = module.parent_of(node)
+        outer = node.parent
         is_in_function = outer is not None and outer.type in FUNCTION_LITERALS
         if is_in_function and outer is not None and outer.child_by_field_name("body") == node:
             return None

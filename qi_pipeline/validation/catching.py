@@ -65,7 +65,7 @@ class Catching:
 
     def reaches(self, throw: Node) -> bool:
         """Tell whether the library catches what `throw` throws."""
-        function = function_around(self.evidence.module, throw)
+        function = function_around(throw)
         return function is not None and bool(self._reach.get(function.id, Reach.NOT))
 
     @cached_property
@@ -105,7 +105,7 @@ class Catching:
     def _graph(self) -> tuple[dict[int, list[_Place]], dict[int, Node]]:
         """Function's node id to its places and to itself, for each that a throw depends on."""
         module = self.evidence.module
-        around = (function_around(module, node) for node in module.of_type("throw_statement"))
+        around = (function_around(node) for node in module.of_type("throw_statement"))
         pending = [function for function in around if function is not None]
         places: dict[int, list[_Place]] = {}
         functions: dict[int, Node] = {}
@@ -128,18 +128,17 @@ class Catching:
 
     def _at(self, mention: Node) -> _Place:
         """Return what becomes of a function where it, or its name, stands."""
-        module = self.evidence.module
         node = mention
-        outer = module.parent_of(node)
+        outer = node.parent
         # `await f<T>(x)` is parsed as `(await f)<T>(x)`.
         while outer is not None and (is_wrapper(outer) or outer.type == "await_expression"):
-            node, outer = outer, module.parent_of(outer)
+            node, outer = outer, outer.parent
         if outer is None:
             return _NOWHERE
         if outer.type == "call_expression":
             # `f()`, also where it is called as soon as it is made.
             return self._inside(outer, Reach.WHILE_WAITED_FOR)
-        call = module.parent_of(outer) if outer.type == "arguments" else None
+        call = outer.parent if outer.type == "arguments" else None
         return _NOWHERE if call is None else self._passed(call, node)
 
     def _passed(self, call: Node, argument: Node) -> _Place:
@@ -171,7 +170,7 @@ class Catching:
         return caught
 
     def _inside(self, node: Node, most: Reach) -> _Place:
-        function = function_around(self.evidence.module, node)
+        function = function_around(node)
         return _NOWHERE if function is None else _Place(most, function)
 
     @cached_property
@@ -202,7 +201,7 @@ class Catching:
         }
         yield from module.shorthands.get(module.text_of(name), ())
         for node in mentions.values():
-            parent = module.parent_of(node)
+            parent = node.parent
             is_type = parent is not None and parent.type == "type_query"
             if not is_type:
                 yield node

@@ -12,11 +12,12 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.library.profile import Profile
@@ -33,11 +34,14 @@ from qi_pipeline.validation.project import PROBE, configuration, library_probe
 from qi_pipeline.validation.questions import Questions
 from qi_pipeline.validation.references import LibraryFacts, References
 from qi_pipeline.validation.syntax import ParsedModule
-from qi_pipeline.validation.verdict import Diagnostic, Verdict
+from qi_pipeline.validation.verdict import Diagnostic, RuleViolation, Verdict
 from qi_pipeline.validation.workspace import LibraryWorkspace
 
 _BATCH = 500
 """Modules compiled together; bounds the compiler's memory."""
+_WAVE = 100
+"""Modules judged together; while the compiler answers on one wave, another's answers are read."""
+_WAVES_AT_ONCE = 2
 _START_TIMEOUT_S = 120.0
 _BATCH_TIMEOUT_S = 20.0
 _MODULE_TIMEOUT_S = 0.2
@@ -60,6 +64,14 @@ class _Placed(_Admitted):
     """An admitted module and the file it is compiled as."""
 
     file: Path
+
+
+class _Judged(NamedTuple):
+    """What questions about a module gave."""
+
+    references: References
+    rules: tuple[RuleViolation, ...]
+    symbols: tuple[str, ...]
 
 
 class Checker:
@@ -198,7 +210,7 @@ class Checker:
             for item in placed:
                 # A folder for each, so that nothing relative reaches another; kept for the next.
                 item.file.parent.mkdir(parents=True, exist_ok=True)
-                item.file.write_text(item.module.text, encoding="utf-8", newline="")
+                item.file.write_bytes(item.module.text.encode())
             return self._judge(facts, placed)
         finally:
             for item in placed:
@@ -270,19 +282,33 @@ class Checker:
     def _judge_sound(
         self, questions: Questions, facts: LibraryFacts, sound: Sequence[_Placed]
     ) -> dict[str, Verdict]:
-        """Return the verdicts on modules without syntax errors."""
+        """Return the verdicts on modules without syntax errors.
+
+        The compiler finds errors with one checker and answers questions with another; each has work
+        for one core, as has what is made of the answers here.
+        """
         files = [item.file.as_posix() for item in sound]
-        semantic = questions.diagnostics("getSemanticDiagnostics", files)
-        modules = {file: item.module for file, item in zip(files, sound, strict=True)}
-        judged = judge(questions, facts, self._profile, modules)
+
+        def judge_wave(wave: Sequence[_Placed]) -> list[_Judged]:
+            modules = {item.file.as_posix(): item.module for item in wave}
+            judged = judge(questions, facts, self._profile, modules)
+            return [
+                _Judged(one.references, one.violations(), one.references.used_symbols())
+                for one in judged.values()
+            ]
+
+        with ThreadPoolExecutor(max_workers=1 + _WAVES_AT_ONCE) as pool:
+            errors = pool.submit(questions.diagnostics, "getSemanticDiagnostics", files)
+            waves = [sound[start : start + _WAVE] for start in range(0, len(sound), _WAVE)]
+            judged = [one for wave in pool.map(judge_wave, waves) for one in wave]
         return {
             item.text: Verdict(
                 compiles=not found,
-                diagnostics=self._diagnostics(item, found, judged[file].references),
-                rules=judged[file].violations(),
-                symbols=judged[file].references.used_symbols(),
+                diagnostics=self._diagnostics(item, found, one.references),
+                rules=one.rules,
+                symbols=one.symbols,
             )
-            for file, item, found in zip(files, sound, semantic, strict=True)
+            for item, found, one in zip(sound, errors.result(), judged, strict=True)
         }
 
     def _diagnostics(

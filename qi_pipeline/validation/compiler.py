@@ -12,7 +12,6 @@ import platform
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +22,7 @@ from qi_pipeline.errors import QiPipelineError
 Request = tuple[str, dict[str, Any]]
 
 _STDERR_BYTES_SHOWN = 2000
+_ENDED = "ended before it answered"
 _RUNTIME = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 """The compiler is a Go program that makes much garbage with every state of the program. Collecting
 it less often saves a third of its work; near the limit (a soft one) it is collected as usual."""
@@ -49,8 +49,31 @@ def compiler_executable(toolchain_dir: Path) -> Path:
     return executable
 
 
+class _Round:
+    """Requests that are waited for together."""
+
+    def __init__(self, numbers: range) -> None:
+        self.numbers = numbers
+        self.answers: dict[int, dict[str, Any]] = {}
+        self.finished = threading.Event()
+        """Set when all answers are there, or no more will come."""
+        if not numbers:
+            self.finished.set()
+
+    def add(self, number: int, answer: dict[str, Any]) -> None:
+        self.answers[number] = answer
+        if len(self.answers) == len(self.numbers):
+            self.finished.set()
+
+    def in_order(self) -> list[dict[str, Any]]:
+        return [self.answers[number] for number in self.numbers]
+
+
 class Compiler:
-    """One compiler process; a context manager that ends the process on exit."""
+    """One compiler process; a context manager that ends the process on exit.
+
+    Several threads may ask at once; starting and stopping is for one.
+    """
 
     def __init__(self, toolchain_dir: Path, directory: Path) -> None:
         """Take the folder of the toolchain and the process's working directory."""
@@ -59,9 +82,12 @@ class Compiler:
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._arrival = threading.Condition()
-        self._answers: dict[int, dict[str, Any]] = {}
+        self._sending = threading.Lock()
+        self._rounds: dict[int, _Round] = {}
+        """Number of a request that waits for its answer to the round that it is part of."""
         self._ended = True
+        self._lost = _ENDED
+        """What became of a process that gives no more answers."""
         self._last_id = 0
 
     def __enter__(self) -> Self:
@@ -95,8 +121,8 @@ class Compiler:
             stderr=self._stderr,
             env={**os.environ, **_RUNTIME},
         )
-        self._answers.clear()
-        self._ended = False
+        self._rounds.clear()
+        self._ended, self._lost = False, _ENDED
         self._reader = threading.Thread(
             target=self._read_answers, args=(self._process,), daemon=True
         )
@@ -122,24 +148,36 @@ class Compiler:
         """Return the results of `requests`, in order; all are under way at once.
 
         Raises CompilerFailedError when the process dies, one request is refused, or `timeout_s`
-        passes before the last answer.
+        passes before the last answer, which ends the process.
         """
-        if self._process is None:
+        process = self._process
+        if process is None:
             raise CompilerFailedError("the compiler is not running")
-        first = self._last_id + 1
-        self._last_id += len(requests)
-        self._write(self._process, requests, first)
-        answers = self._collect(range(first, self._last_id + 1), timeout_s)
+        with self._sending:
+            waiting = _Round(range(self._last_id + 1, self._last_id + 1 + len(requests)))
+            self._last_id += len(requests)
+            self._rounds.update(dict.fromkeys(waiting.numbers, waiting))
+            self._write(process, requests, waiting.numbers)
+        if self._ended:
+            # The reader may have gone before it could see this round.
+            waiting.finished.set()
+        if not waiting.finished.wait(timeout_s):
+            # It is lost to everyone who waits for it, so they need not wait as long.
+            self._lost = f"gave no answer within {timeout_s:.0f} s"
+            process.kill()
+        if len(waiting.answers) < len(requests):
+            raise self._failure(self._lost)
+        answers = waiting.in_order()
         for (method, _), answer in zip(requests, answers, strict=True):
             if "error" in answer:
                 raise CompilerFailedError(f"{method}: {answer['error'].get('message')}")
         return [answer.get("result") for answer in answers]
 
     def _write(
-        self, process: subprocess.Popen[bytes], requests: Sequence[Request], first: int
+        self, process: subprocess.Popen[bytes], requests: Sequence[Request], numbers: range
     ) -> None:
         frames = bytearray()
-        for number, (method, parameters) in enumerate(requests, start=first):
+        for number, (method, parameters) in zip(numbers, requests, strict=True):
             message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
             body = json.dumps(message).encode()
             frames += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -149,20 +187,6 @@ class Compiler:
                 process.stdin.flush()
         except OSError as error:
             raise self._failure("closed its input") from error
-
-    def _collect(self, numbers: range, timeout_s: float) -> list[dict[str, Any]]:
-        deadline = time.monotonic() + timeout_s
-        collected = []
-        with self._arrival:
-            for number in numbers:
-                while number not in self._answers:
-                    left = deadline - time.monotonic()
-                    if self._ended:
-                        raise self._failure("ended before it answered")
-                    if left <= 0 or not self._arrival.wait(left):
-                        raise self._failure(f"gave no answer within {timeout_s:.0f} s")
-                collected.append(self._answers.pop(number))
-        return collected
 
     def _failure(self, what: str) -> CompilerFailedError:
         return CompilerFailedError(f"the TypeScript compiler {what}{self._stderr_tail()}")
@@ -179,14 +203,13 @@ class Compiler:
         stream = process.stdout
         try:
             while stream is not None and (message := _read_frame(stream)) is not None:
-                if isinstance(message.get("id"), int):
-                    with self._arrival:
-                        self._answers[message["id"]] = message
-                        self._arrival.notify_all()
+                waiting = self._rounds.pop(message.get("id", 0), None)
+                if waiting is not None:
+                    waiting.add(message["id"], message)
         finally:
-            with self._arrival:
-                self._ended = True
-                self._arrival.notify_all()
+            self._ended = True
+            for waiting in list(self._rounds.values()):
+                waiting.finished.set()
 
 
 def _close_quietly(stream: IO[bytes]) -> None:

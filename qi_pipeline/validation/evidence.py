@@ -13,18 +13,15 @@ from tree_sitter import Node
 from qi_pipeline.library.profile import Conventions, Profile
 from qi_pipeline.validation.expression_types import Part, Role, TypeFacts, Wanted
 from qi_pipeline.validation.questions import Span
-from qi_pipeline.validation.references import (
-    NO_OFFSET,
-    Access,
-    Call,
-    References,
-    accesses_of,
-)
+from qi_pipeline.validation.references import Call, References
 from qi_pipeline.validation.syntax import (
     ASSERTIONS,
     FUNCTION_LITERALS,
+    NO_OFFSET,
+    Access,
     ParsedModule,
     arguments_of,
+    around,
     is_wrapper,
     span_of,
     string_value,
@@ -102,7 +99,7 @@ class Evidence:
             for node, target, index in _computed_accesses(self.module)
             for name in self.text_values(index)
         )
-        return (*accesses_of(self.module), *computed)
+        return (*self.module.accesses, *computed)
 
     def is_result_member(self, access: Access) -> bool:
         """Tell whether the accessed member is declared by one of the Result types."""
@@ -163,7 +160,7 @@ def _wanted(references: References) -> Iterator[tuple[Node, Role]]:
 
 
 def _targets_of_unknown_members(references: References) -> Iterator[Node]:
-    for access in accesses_of(references.module):
+    for access in references.module.accesses:
         if not references.symbols.get(access.offset):
             yield access.target
 
@@ -212,7 +209,7 @@ def destructurings(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
     """Yield each object pattern, with each node whose type is that of what is taken apart."""
     for pattern in module.of_type("object_pattern"):
         yield pattern, pattern
-        parent = module.parent_of(pattern)
+        parent = pattern.parent
         value = None if parent is None else parent.child_by_field_name("value")
         # With a type of its own the pattern's says nothing of what it is given.
         is_given = parent is not None and parent.child_by_field_name("type") is not None
@@ -223,8 +220,8 @@ def destructurings(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
 def _assigned_part(module: ParsedModule, pattern: Node) -> Part | None:
     """Return what a pattern that declares nothing takes apart; None for a declaration's."""
     steps: list[str | None] = []
-    for node in module.around(pattern):
-        parent = module.parent_of(node)
+    for node in around(pattern):
+        parent = node.parent
         if parent is None or parent.type not in _PATTERN_PARENTS:
             break
         if parent.type == "pair_pattern":
@@ -248,13 +245,13 @@ def casts_of(module: ParsedModule) -> Iterator[Cast]:
     """Yield the casts of anything but a literal; `as const` and the like are none."""
     for node in module.of_type(*ASSERTIONS):
         value = unwrapped(node)
-        if not _is_inside_cast(module, node) and value.type not in _LITERALS | FUNCTION_LITERALS:
+        if not _is_inside_cast(node) and value.type not in _LITERALS | FUNCTION_LITERALS:
             yield Cast(node, value)
 
 
-def _is_inside_cast(module: ParsedModule, node: Node) -> bool:
-    parent = module.parent_of(node)
-    for outer in () if parent is None else module.around(parent):
+def _is_inside_cast(node: Node) -> bool:
+    parent = node.parent
+    for outer in () if parent is None else around(parent):
         if not is_wrapper(outer):
             return False
         if outer.type in ASSERTIONS:

@@ -174,12 +174,10 @@ class Questions:
     def _locations(
         self, spans: Mapping[str, list[Span]], texts: Mapping[str, bytes]
     ) -> dict[str, dict[Span, str]]:
-        trees = self._trees(spans)
-        located: dict[str, dict[Span, str]] = {}
-        for tree, (file, found) in zip(trees, spans.items(), strict=True):
-            handles = {span: tree.handle_of_span(texts[file], *span) for span in found}
-            located[file] = {span: handle for span, handle in handles.items() if handle}
-        return located
+        return {
+            file: tree.handles_of(texts[file], found)
+            for tree, (file, found) in zip(self._trees(spans), spans.items(), strict=True)
+        }
 
     def _trees(self, files: Iterable[str]) -> list[SourceTree]:
         names = list(files)

@@ -13,8 +13,11 @@ from tree_sitter import Node
 
 from qi_pipeline.library.profile import Profile
 from qi_pipeline.validation.syntax import (
+    ACCESSES,
+    Access,
     ParsedModule,
     arguments_of,
+    around,
     callee_of,
     function_around,
     named_functions,
@@ -24,9 +27,6 @@ from qi_pipeline.validation.syntax import (
 )
 
 _CALLS = ("call_expression", "new_expression")
-_ACCESSES = ("member_expression", "subscript_expression")
-NO_OFFSET = -1
-"""Of a member whose name stands in a variable: there is no symbol to ask for."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,6 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Access:
-    """`object.name` or `object["name"]`."""
-
-    node: Node
-    target: Node
-    name: str
-    offset: int
-    """UTF-16 offset at which the compiler is asked for the member, or NO_OFFSET."""
-
-
-@dataclass(frozen=True)
 class Call:
     """A call or `new`, with what it calls."""
 
@@ -94,35 +83,9 @@ class Call:
         return "" if self.symbol is None else self.symbol.rpartition(":")[2]
 
 
-def accesses_of(module: ParsedModule) -> Iterator[Access]:
-    """Yield the member accesses of `module` whose member's name is written out."""
-    for node in module.of_type(*_ACCESSES):
-        access = _access_of(module, node)
-        if access is not None:
-            yield access
-
-
-def _access_of(module: ParsedModule, node: Node) -> Access | None:
-    """Return the member access that `node` is, if the member's name is written out."""
-    target = node.child_by_field_name("object")
-    if target is None:
-        return None
-    if node.type == "member_expression":
-        member = node.child_by_field_name("property")
-        if member is None:
-            return None
-        return Access(node, target, module.text_of(member), span_of(member)[0])
-    index = node.child_by_field_name("index")
-    name = None if index is None else string_value(module, index)
-    if index is None or name is None:
-        return None
-    return Access(node, target, name, span_of(unwrapped(index))[0] + 1)
-
-
 def _called_member(module: ParsedModule, call: Node) -> Access | None:
     callee = callee_of(call)
-    is_access = callee is not None and callee.type in _ACCESSES
-    return _access_of(module, callee) if callee is not None and is_access else None
+    return None if callee is None else module.access_at.get(callee.id)
 
 
 def import_bindings(module: ParsedModule, profile: Profile) -> tuple[Binding, ...]:
@@ -178,7 +141,7 @@ def reference_offsets(
     for node in module.of_type("identifier", "shorthand_property_identifier"):
         if module.text_of(node) in watched:
             yield span_of(node)[0]
-    for access in accesses_of(module):
+    for access in module.accesses:
         yield access.offset
     yield from _held_objects(module)
     if module.of_type("throw_statement"):
@@ -213,7 +176,7 @@ def _constants(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
     }
     for name, value in _initialised(module):
         target = unwrapped(value)
-        if target.type == "identifier" or target.type in _ACCESSES:
+        if target.type == "identifier" or target.type in ACCESSES:
             if module.text_of(name) not in assigned:
                 yield name, target
         elif target.type == "object":
@@ -288,7 +251,7 @@ class References:
     def used_symbols(self) -> tuple[str, ...]:
         """Return the exports that the module calls, constructs or accesses statically, sorted."""
         found = {call.symbol for call in self.calls}
-        for access in accesses_of(self.module):
+        for access in self.module.accesses:
             found.add(self._symbol_of(access.target))
         return tuple(sorted(symbol for symbol in found if symbol is not None))
 
@@ -311,11 +274,8 @@ class References:
         """Return the declaration handles of what a name or a member access names."""
         if expression.type == "identifier":
             return self.symbols.get(span_of(expression)[0], frozenset())
-        if expression.type in _ACCESSES:
-            access = _access_of(self.module, expression)
-            if access is not None:
-                return self.symbols.get(access.offset, frozenset())
-        return frozenset()
+        access = self.module.access_at.get(expression.id)
+        return frozenset() if access is None else self.symbols.get(access.offset, frozenset())
 
     @cached_property
     def _constant_symbols(self) -> Mapping[str, str]:
@@ -341,7 +301,7 @@ class References:
                 continue
             shadowing = self._functions_that_shadow(binding)
             for node in places:
-                if shadowing.isdisjoint(one.id for one in self.module.around(node)):
+                if shadowing.isdisjoint(one.id for one in around(node)):
                     for handle in self.symbols.get(span_of(node)[0], ()):
                         yield handle, symbol
 
@@ -353,7 +313,7 @@ class References:
             for node in self.module.of_type("identifier")
             if self.module.text_of(node) == binding.local
             and self.symbols.get(span_of(node)[0], frozenset()) != meant
-            for function in [function_around(self.module, node)]
+            for function in [function_around(node)]
             if function is not None
         }
 

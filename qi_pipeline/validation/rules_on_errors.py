@@ -17,7 +17,7 @@ from qi_pipeline.validation.evidence import (
 )
 from qi_pipeline.validation.expression_types import Sort
 from qi_pipeline.validation.references import Call
-from qi_pipeline.validation.syntax import exported_around, unwrapped
+from qi_pipeline.validation.syntax import around, exported_around, unwrapped
 
 _PLAIN_LITERALS = {
     "string": "a text",
@@ -135,7 +135,7 @@ def _is_caught(evidence: Evidence, error: Node) -> bool:
     Anything else of unknown type may be an error that the compiler could not infer.
     """
     name = evidence.module.text_of(unwrapped(error))
-    clauses = (one for one in evidence.module.around(error) if one.type == "catch_clause")
+    clauses = (one for one in around(error) if one.type == "catch_clause")
     return any(
         evidence.module.text_of(parameter) == name
         for clause in clauses

@@ -15,9 +15,10 @@ from qi_pipeline.validation.evidence import (
     membership_tests,
     outer_arguments,
 )
-from qi_pipeline.validation.references import Access, Call
+from qi_pipeline.validation.references import Call
 from qi_pipeline.validation.syntax import (
     FUNCTION_LITERALS,
+    Access,
     arguments_of,
     callee_of,
     exported_around,
@@ -42,7 +43,7 @@ def _result_reads(evidence: Evidence, names: Iterable[str]) -> Iterator[Finding]
         if access.name not in watched:
             continue
         if evidence.is_result_member(access) or (
-            evidence.is_missing_member_of_result(access) and not _is_called(evidence, access)
+            evidence.is_missing_member_of_result(access) and not _is_called(access)
         ):
             yield access.node, {"name": access.name}
     for node, name, target in membership_tests(evidence.module):
@@ -51,8 +52,8 @@ def _result_reads(evidence: Evidence, names: Iterable[str]) -> Iterator[Finding]
             yield node, {"name": min(found)}
 
 
-def _is_called(evidence: Evidence, access: Access) -> bool:
-    parent = evidence.module.parent_of(access.node)
+def _is_called(access: Access) -> bool:
+    parent = access.node.parent
     return (
         parent is not None
         and parent.type == "call_expression"
@@ -138,7 +139,7 @@ def not_unpacked(evidence: Evidence) -> Iterator[Finding]:
     """R11: what a Result holds is used as if the Result were that thing."""
     own = _own_members(evidence)
     for access in evidence.accesses:
-        is_own_called = access.name in own and _is_called(evidence, access)
+        is_own_called = access.name in own and _is_called(access)
         is_foreign = access.name not in own and not _is_library_function(evidence, access.name)
         if (is_own_called or is_foreign) and evidence.is_missing_member_of_result(access):
             yield access.node, {"name": f".{access.name}"}

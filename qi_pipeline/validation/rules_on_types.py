@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from tree_sitter import Node
 
 from qi_pipeline.validation.evidence import Evidence, Finding
-from qi_pipeline.validation.syntax import ParsedModule, specifiers_of, string_value
+from qi_pipeline.validation.syntax import string_value
 
 _VALUE_NAMES = ("identifier", "shorthand_property_identifier")
 _SOURCE_SUFFIXES = frozenset({".ts", ".tsx", ".mts", ".cts"})
@@ -30,7 +30,7 @@ def import_form(evidence: Evidence) -> Iterator[Finding]:
 
 def _paths(evidence: Evidence) -> Iterator[Finding]:
     suffixes = evidence.conventions.import_suffixes
-    for _, node in specifiers_of(evidence.module):
+    for _, node in evidence.module.specifiers:
         path = string_value(evidence.module, node)
         if path is None or not (path.startswith(("./", "../")) or path in {".", ".."}):
             continue
@@ -57,17 +57,16 @@ def _types(evidence: Evidence) -> Iterator[Finding]:
         for name in [item.child_by_field_name("alias") or item.child_by_field_name("name")]
         if name is not None
     ]
-    if not imported:
+    names = {module.text_of(name) for _, name in imported}
+    types = names & {module.text_of(node) for node in module.of_type("type_identifier")}
+    if not types:
         return
     values = {
-        module.text_of(node)
-        for node in module.of_type(*_VALUE_NAMES)
-        if not _is_in_import(module, node)
+        module.text_of(node) for node in module.of_type(*_VALUE_NAMES) if not _is_in_import(node)
     }
-    types = {module.text_of(node) for node in module.of_type("type_identifier")}
     for item, name in imported:
         text = module.text_of(name)
-        if text in types and text not in values:
+        if text in types - values:
             yield item, {"name": f"{text} as a value", "known": f"type {module.text_of(item)}"}
 
 
@@ -83,8 +82,8 @@ def _is_type_only(node: Node) -> bool:
     return any(child.type == "type" for child in node.children)
 
 
-def _is_in_import(module: ParsedModule, node: Node) -> bool:
-    parent = module.parent_of(node)
+def _is_in_import(node: Node) -> bool:
+    parent = node.parent
     return parent is not None and parent.type in {
         "import_specifier",
         "import_clause",

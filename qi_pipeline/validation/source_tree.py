@@ -8,9 +8,8 @@ of typescript/dist/api/node/protocol.js - a header of 11 words, then seven words
 import base64
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from qi_pipeline.validation.syntax import TRIVIA
 
@@ -21,9 +20,11 @@ _MEMBER_KINDS = frozenset({172, 173, 174, 175, 178, 179})
 _TRIVIA = re.compile(TRIVIA)
 
 
-_Node = tuple[int, int, int, int, int, int, int]
-"""SyntaxKind, start (UTF-16 offset, leading trivia included), end, next, parent, data, flags."""
-_KIND, _START, _PARENT = 0, 1, 4
+_WORDS = 7
+"""Of a node, 32 bits each, in the byte order of every machine that the compiler is built for:
+SyntaxKind, start (UTF-16 offset, leading trivia included), end, next, parent, data, flags."""
+_KIND, _START, _END, _PARENT = 0, 1, 2, 4
+_Span = tuple[int, int]
 
 
 def parse_handle(handle: str) -> tuple[int, str]:
@@ -37,45 +38,53 @@ class SourceTree:
     """The nodes of one file, in preorder."""
 
     path: str
-    nodes: list[_Node]
+    kinds: list[int]
+    starts: list[int]
+    """UTF-16 offsets, leading trivia included."""
+    ends: list[int]
+    parents: list[int]
 
     @classmethod
     def decode(cls, path: str, data: str) -> "SourceTree":
         """Read the answer of `getSourceFile` for `path`."""
         raw = base64.b64decode(data)
         (offset,) = struct.unpack_from("<I", raw, _HEADER_NODES)
-        return cls(path, list(struct.iter_unpack("<7I", raw[offset:])))
+        words = memoryview(raw)[offset:].cast("I")
+        columns = (words[column::_WORDS].tolist() for column in (_KIND, _START, _END, _PARENT))
+        return cls(path, *columns)
 
     def handle(self, index: int) -> str:
         """Return the handle of the node at `index`."""
-        return f"{index}.{self.nodes[index][_KIND]}.{self.path}"
+        return f"{index}.{self.kinds[index]}.{self.path}"
 
-    @cached_property
-    def _by_end(self) -> dict[int, list[int]]:
-        ends: dict[int, list[int]] = {}
-        for index, (kind, _, end, *_) in enumerate(self.nodes):
-            if kind != _NODE_LIST:
-                ends.setdefault(end, []).append(index)
-        return ends
+    def handles_of(self, utf16: bytes, spans: Collection[_Span]) -> dict[_Span, str]:
+        """Return the innermost node that covers exactly each span of the text `utf16`.
 
-    def handle_of_span(self, utf16: bytes, start: int, end: int) -> str | None:
-        """Return the innermost node that covers exactly `start`..`end` of the text `utf16`."""
-        for index in reversed(self._by_end.get(end, [])):
-            full_start = self.nodes[index][_START]
-            lead = utf16[2 * full_start : 2 * start].decode("utf-16-le", errors="replace")
-            if full_start <= start and _TRIVIA.fullmatch(lead):
-                return self.handle(index)
-        return None
+        Spans that no node covers are left out.
+        """
+        nodes: dict[int, list[int]] = {end: [] for _, end in spans}
+        for index, end in enumerate(self.ends):
+            if end in nodes and self.kinds[index] != _NODE_LIST:
+                nodes[end].append(index)
+        handles: dict[_Span, str] = {}
+        for start, end in spans:
+            for index in reversed(nodes[end]):
+                full_start = self.starts[index]
+                lead = utf16[2 * full_start : 2 * start].decode("utf-16-le", errors="replace")
+                if full_start <= start and _TRIVIA.fullmatch(lead):
+                    handles[start, end] = self.handle(index)
+                    break
+        return handles
 
     def members_of(self, declaration: int) -> Iterator[str]:
         """Yield the handles of the members that the type declared at `declaration` has itself."""
-        for index, node in enumerate(self.nodes):
-            if node[_KIND] in _MEMBER_KINDS and self._is_direct(index, declaration):
+        for index, kind in enumerate(self.kinds):
+            if kind in _MEMBER_KINDS and self._is_direct(index, declaration):
                 yield self.handle(index)
 
     def _is_direct(self, member: int, declaration: int) -> bool:
         """Tell whether `member` lies below `declaration` with no other member between."""
-        parent = self.nodes[member][_PARENT]
-        while parent not in (0, declaration) and self.nodes[parent][_KIND] not in _MEMBER_KINDS:
-            parent = self.nodes[parent][_PARENT]
+        parent = self.parents[member]
+        while parent not in (0, declaration) and self.kinds[parent] not in _MEMBER_KINDS:
+            parent = self.parents[parent]
         return parent == declaration

@@ -7,12 +7,15 @@ and `rules`.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Tree
+
+from qi_pipeline.extraction.syntax import captures, may_nest_deeper, unordered_captures
 
 FUNCTION_LITERALS = frozenset({"arrow_function", "function_expression", "generator_function"})
 ASSERTIONS = frozenset({"as_expression", "type_assertion"})
@@ -37,11 +40,28 @@ _FUNCTIONS = FUNCTION_LITERALS | {
     "method_definition",
 }
 _CLASSES = frozenset({"class_declaration", "abstract_class_declaration"})
+ACCESSES = ("member_expression", "subscript_expression")
+NO_OFFSET = -1
+"""Of a member whose name stands in a variable: there is no symbol to ask for."""
+_IMPORTING = """
+[(import_statement) (export_statement) (import_require_clause)] @statement
+(call_expression) @call
+"""
 
 
 @cache
 def _language() -> Language:
     return Language(tree_sitter_typescript.language_typescript())
+
+
+class Access(NamedTuple):
+    """`object.name` or `object["name"]`."""
+
+    node: Node
+    target: Node
+    name: str
+    offset: int
+    """UTF-16 offset at which the compiler is asked for the member, or NO_OFFSET."""
 
 
 @dataclass(frozen=True)
@@ -57,46 +77,22 @@ class ParsedModule:
         return self.text.encode("utf-16-le")
 
     @cached_property
-    def _walked(self) -> tuple[tuple[Node, ...], dict[int, Node]]:
-        """Every named node in source order, and node id to the node around it."""
-        nodes: list[Node] = []
-        parents: dict[int, Node] = {}
-        pending = [self.tree.root_node]
-        while pending:
-            node = pending.pop()
-            nodes.append(node)
-            children = node.named_children
-            for child in children:
-                parents[child.id] = node
-            pending.extend(reversed(children))
-        return tuple(nodes), parents
-
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """Every named node, in source order."""
-        return self._walked[0]
-
-    @cached_property
     def _by_type(self) -> dict[str, list[Node]]:
+        """Every named node, by type, in no order."""
         groups: dict[str, list[Node]] = {}
-        for node in self.nodes:
+        for node in unordered_captures("(_) @named", self.tree.root_node)["named"]:
             groups.setdefault(node.type, []).append(node)
         return groups
 
-    def parent_of(self, node: Node) -> Node | None:
-        """Return the node around `node`; None for the whole module."""
-        # Asking a node itself takes a walk from the root; only punctuation is worth that.
-        return self._walked[1].get(node.id) if node.is_named else node.parent
-
-    def around(self, node: Node) -> Iterator[Node]:
-        """Yield `node`, the node around it, and so on up to the whole module."""
-        current: Node | None = node
-        while current is not None:
-            yield current
-            current = self.parent_of(current)
+    @cached_property
+    def _in_order(self) -> dict[str, list[Node]]:
+        """The types that were asked for to their nodes, in source order."""
+        return {}
 
     def nests_deeper_than(self, limit: int) -> bool:
         """Tell whether the syntax tree has more than `limit` levels."""
+        if not may_nest_deeper(self.tree, limit):
+            return False
         level = [self.tree.root_node]
         for _ in range(limit):
             level = [child for node in level for child in node.children]
@@ -104,10 +100,46 @@ class ParsedModule:
 
     def of_type(self, *types: str) -> list[Node]:
         """Return the nodes of the given types, in source order within each type."""
-        return [node for wanted in types for node in self._by_type.get(wanted, ())]
+        return [node for wanted in types for node in self._of_type(wanted)]
+
+    def _of_type(self, wanted: str) -> list[Node]:
+        found = self._in_order.get(wanted)
+        if found is None:
+            # Of nodes that start at one place the outer one comes first.
+            found = self._by_type.get(wanted, [])
+            found.sort(key=lambda node: (node.start_byte, -node.end_byte))
+            self._in_order[wanted] = found
+        return found
+
+    @cached_property
+    def specifiers(self) -> tuple[tuple[Node, Node], ...]:
+        """Each node that imports a module, with the expression that names the module."""
+        return tuple(_specifiers_of(self))
+
+    @cached_property
+    def access_at(self) -> dict[int, Access]:
+        """Node id to the member access that the node is, if the member's name is written out."""
+        return {
+            node.id: access
+            for node in self.of_type(*ACCESSES)
+            for access in [_access_of(self, node)]
+            if access is not None
+        }
+
+    @property
+    def accesses(self) -> Collection[Access]:
+        """The member accesses whose member's name is written out."""
+        return self.access_at.values()
+
+    @cached_property
+    def _counts_alike(self) -> bool:
+        """Whether every character is one UTF-16 unit."""
+        return len(self.utf16) == 2 * len(self.text)
 
     def slice(self, start: int, end: int) -> str:
         """Return the text between two UTF-16 offsets."""
+        if self._counts_alike:
+            return self.text[start:end]
         return self.utf16[2 * start : 2 * end].decode("utf-16-le", errors="replace")
 
     def text_of(self, node: Node) -> str:
@@ -164,6 +196,14 @@ def span_of(node: Node) -> tuple[int, int]:
     return node.start_byte // 2, node.end_byte // 2
 
 
+def around(node: Node) -> Iterator[Node]:
+    """Yield `node`, the node around it, and so on up to the whole module."""
+    current: Node | None = node
+    while current is not None:
+        yield current
+        current = current.parent
+
+
 def unwrapped(node: Node) -> Node:
     """Return the expression inside parentheses, assertions and `!`."""
     while (inner := _wrapped_by(node)) is not None:
@@ -212,6 +252,22 @@ def arguments_of(call: Node) -> list[Node]:
     return [child for child in arguments.named_children if child.type != "comment"]
 
 
+def _access_of(module: ParsedModule, node: Node) -> Access | None:
+    target = node.child_by_field_name("object")
+    if target is None:
+        return None
+    if node.type == "member_expression":
+        member = node.child_by_field_name("property")
+        if member is None:
+            return None
+        return Access(node, target, module.text_of(member), span_of(member)[0])
+    index = node.child_by_field_name("index")
+    name = None if index is None else string_value(module, index)
+    if index is None or name is None:
+        return None
+    return Access(node, target, name, span_of(unwrapped(index))[0] + 1)
+
+
 def string_value(module: ParsedModule, node: Node) -> str | None:
     """Return the value of a string literal without substitutions, escapes decoded.
 
@@ -247,16 +303,17 @@ def _meaning(escape: re.Match[str]) -> str:
     return "" if other is None else _CONTROL.get(other, other)
 
 
-def specifiers_of(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
-    """Yield each node that imports a module, with the expression that names the module."""
-    for node in module.of_type("import_statement", "export_statement", "import_require_clause"):
+def _specifiers_of(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
+    # A query, because a module that is not admitted needs no walk.
+    found = captures(_IMPORTING, module.tree.root_node)
+    for node in found.get("statement", ()):
         source = node.child_by_field_name("source")
         if source is not None:
             yield node, source
-    for node in module.of_type("call_expression"):
-        arguments = arguments_of(node)
-        if arguments and called_text(module, node) in {"import", "require"}:
-            yield node, arguments[0]
+    for node in found.get("call", ()):
+        if called_text(module, node) in {"import", "require"}:
+            for argument in arguments_of(node)[:1]:
+                yield node, argument
 
 
 def called_text(module: ParsedModule, call: Node) -> str | None:
@@ -277,12 +334,12 @@ def is_generator(function: Node) -> bool:
     )
 
 
-def function_around(module: ParsedModule, node: Node) -> Node | None:
+def function_around(node: Node) -> Node | None:
     """Return the innermost function that `node` lies in, other than itself."""
-    outer = module.parent_of(node)
+    outer = node.parent
     if outer is None:
         return None
-    return next((one for one in module.around(outer) if one.type in _FUNCTIONS), None)
+    return next((one for one in around(outer) if one.type in _FUNCTIONS), None)
 
 
 def named_functions(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
@@ -299,7 +356,7 @@ def named_functions(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
 
 def exported_around(module: ParsedModule, node: Node) -> set[str]:
     """Return the exported function (`name`) or exported class's method (`Class.name`) around."""
-    path = list(module.around(node))
+    path = list(around(node))
     # From the outside in: the module, an export, what it declares.
     declared = [one for one in reversed(path[:-1]) if one.type != "export_statement"]
     if declared and declared[0].type in {"lexical_declaration", "variable_declaration"}:
@@ -316,7 +373,7 @@ def exported_around(module: ParsedModule, node: Node) -> set[str]:
 
 def is_exported(module: ParsedModule, name: Node) -> bool:
     """Tell whether what is declared under `name` is exported by the module itself."""
-    path = [node.type for node in module.around(name)][1:-1]
+    path = [node.type for node in around(name)][1:-1]
     declarations = (
         _FUNCTIONS
         | _CLASSES

@@ -1,5 +1,6 @@
 from qi_pipeline.evolution.usage import unbound_calls, unknown_imports, use_of
 from qi_pipeline.extraction.exports import LibraryExports, read_modules
+from qi_pipeline.extraction.members import CallResolver
 from qi_pipeline.extraction.syntax import parse_module
 from qi_pipeline_tests.evolution.planted import ENTRY, INDEX, PROFILE, RESULT, SOURCE
 
@@ -23,7 +24,7 @@ def library(extra: dict[str, str] | None = None) -> LibraryExports:
 
 def uses(text: str, path: str = "app/demo/src/a.ts") -> tuple[dict[str, int], dict[str, int]]:
     found_in = library({path: text})
-    found = use_of(found_in.modules[path], path, [found_in])
+    found = use_of(found_in.modules[path], path, [CallResolver(found_in)])
     return dict(found.calls), dict(found.references)
 
 
@@ -86,7 +87,7 @@ def test_a_declaration_is_no_use_of_itself_and_its_neighbours_uses_count() -> No
 
 def test_two_readings_count_one_use_once() -> None:
     text = 'import { success } from "@qi/base";\nexport const one = success(1);\n'
-    both = [library(), library()]
+    both = [CallResolver(library()), CallResolver(library())]
     assert dict(use_of(parse_module(text), "app/a/src/a.ts", both).calls) == {"@qi/base:success": 1}
 
 

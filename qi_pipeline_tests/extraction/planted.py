@@ -7,7 +7,7 @@ from pathlib import Path
 from qi_pipeline.extraction.calls import Call
 from qi_pipeline.extraction.exports import LibraryExports, read_modules
 from qi_pipeline.extraction.extract import Extraction, extract_patterns
-from qi_pipeline.extraction.members import resolve_file
+from qi_pipeline.extraction.members import CallResolver
 from qi_pipeline.extraction.pattern import Pattern
 from qi_pipeline.library.profile import Profile, load_profile
 from qi_pipeline.source.snapshot import Snapshot, SnapshotFile
@@ -100,7 +100,7 @@ def exports(files: Mapping[str, str]) -> LibraryExports:
 def calls_in(text: str, path: str = APP, files: Mapping[str, str] | None = None) -> list[Call]:
     """Return the calls that `text`, standing at `path` beside the planted library, makes."""
     library = exports({**LIBRARY, **(files or {}), path: text})
-    return list(resolve_file(library.modules[path], path, library).calls)
+    return list(CallResolver(library).resolve(library.modules[path], path).calls)
 
 
 def called(text: str, path: str = APP, files: Mapping[str, str] | None = None) -> list[str]:

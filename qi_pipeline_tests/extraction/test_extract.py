@@ -1,6 +1,8 @@
 """From a snapshot to rows: identity, order, coverage, and what cannot be read."""
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.extraction.exports import LibraryExports
 from qi_pipeline.extraction.extract import Extraction, extract_patterns
+from qi_pipeline.extraction.files import FileExtractor
 from qi_pipeline_tests.extraction.planted import (
     APP,
     DOC,
@@ -166,6 +170,33 @@ def test_no_content_stops_a_run(path: str, content: bytes, tmp_path: Path) -> No
 def test_a_snapshot_without_the_library_is_refused(tmp_path: Path) -> None:
     with pytest.raises(QiPipelineError, match="no entry file"):
         extract_patterns(plant(tmp_path, {APP: CODE}), PROFILE)
+
+
+def test_what_an_extraction_needed_goes_with_it_without_a_search_for_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[object]] = []
+    start = FileExtractor.__init__
+
+    def started(self: FileExtractor, library: LibraryExports) -> None:
+        assert not gc.isenabled()
+        start(self, library)
+        made.extend([weakref.ref(self), weakref.ref(self.resolver), weakref.ref(library)])
+
+    monkeypatch.setattr(FileExtractor, "__init__", started)
+    snapshot = plant(tmp_path, {**LIBRARY, **FILES})
+    gc.disable()
+    try:
+        found = extract_patterns(snapshot, PROFILE)
+        assert not gc.isenabled()
+        assert found.patterns
+        del found
+        assert [one() for one in made] == [None, None, None]
+    finally:
+        gc.enable()
+    with pytest.raises(QiPipelineError, match="no entry file"):
+        extract_patterns(plant(tmp_path / "empty", {APP: CODE}), PROFILE)
+    assert gc.isenabled()
 
 
 def test_a_row_says_where_it_comes_from(tmp_path: Path) -> None:

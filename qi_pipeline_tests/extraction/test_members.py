@@ -3,7 +3,7 @@
 
 import pytest
 
-from qi_pipeline.extraction.members import FileCalls, resolve_file
+from qi_pipeline.extraction.members import CallResolver, FileCalls
 from qi_pipeline_tests.extraction.planted import APP, exports
 from qi_pipeline_tests.extraction.typed_library import TYPED_LIBRARY
 
@@ -20,7 +20,7 @@ def resolved(
     text: str, files: dict[str, str] | None = None, path: str = APP, imports: str = IMPORTS
 ) -> FileCalls:
     library = exports({**TYPED_LIBRARY, **(files or {}), path: imports + text})
-    return resolve_file(library.modules[path], path, library)
+    return CallResolver(library).resolve(library.modules[path], path)
 
 
 def members(text: str, files: dict[str, str] | None = None, imports: str = IMPORTS) -> list[str]:
@@ -224,7 +224,7 @@ def test_files_that_nothing_leads_to_the_library_are_left_alone() -> None:
 def test_the_library_calls_its_own_members() -> None:
     found = exports(TYPED_LIBRARY)
     path = "lib/core/src/core.ts"
-    calls = resolve_file(found.modules[path], path, found)
+    calls = CallResolver(found).resolve(found.modules[path], path)
     members_called = [c.symbol for c in calls.calls if c.form == "instance_member"]
     assert members_called == ["Logger.write", "Logger.info", "LoggerConfig.onWrite"]
     assert calls.questions == ()
@@ -259,5 +259,5 @@ def test_types_that_extend_each_other_end() -> None:
 def test_code_that_is_no_file_of_the_snapshot_is_resolved_too() -> None:
     library = exports(TYPED_LIBRARY)
     module = exports({**TYPED_LIBRARY, APP: IMPORTS + "new Logger(c).info('');"}).modules[APP]
-    found = resolve_file(module, "docs/tutorial/guide.md", library)
+    found = CallResolver(library).resolve(module, "docs/tutorial/guide.md")
     assert [call.symbol for call in found.calls] == ["Logger.info", "Logger"]

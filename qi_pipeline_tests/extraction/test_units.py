@@ -1,6 +1,6 @@
 """Which pieces of a file are units, and what they are called."""
 
-from qi_pipeline.extraction.members import resolve_file
+from qi_pipeline.extraction.members import CallResolver
 from qi_pipeline.extraction.units import Unit, cut_units
 from qi_pipeline_tests.extraction.planted import LIBRARY, exports
 
@@ -11,7 +11,7 @@ def units(text: str) -> list[Unit]:
     path = "app/demo/src/index.ts"
     library = exports({**LIBRARY, path: IMPORT + text})
     module = library.modules[path]
-    calls = resolve_file(module, path, library).calls
+    calls = CallResolver(library).resolve(module, path).calls
     return cut_units(module, path, "app", calls)
 
 

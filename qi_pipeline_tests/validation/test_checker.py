@@ -3,7 +3,9 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,47 @@ def test_many_large_answers_do_not_block_the_pipes(checker: Checker) -> None:
     }
     verdicts = checker.check_modules(modules)
     assert {len(verdict.diagnostics) for verdict in verdicts.values()} == {60}
+
+
+def test_each_of_many_modules_gets_its_own_verdict(checker: Checker) -> None:
+    broken = {0: "", 1: "const x: any = 1;", 2: 'throw new Error("no");', 3: "const y: string = 1;"}
+    modules = {str(n): "\n" * n + f"export {{}};\n{broken[n % 4]}" for n in range(330)}
+    verdicts = checker.check_modules(modules)
+    assert list(verdicts) == list(modules)
+    for number, verdict in enumerate(verdicts.values()):
+        found = [*((r.id, r.line) for r in verdict.rules)]
+        found += [(str(d.code), d.line) for d in verdict.diagnostics]
+        kind = {0: None, 1: "R12", 2: "R7", 3: "2322"}[number % 4]
+        assert found == ([] if kind is None else [(kind, number + 2)])
+
+
+def test_threads_ask_one_compiler_and_a_refusal_reaches_only_who_asked(tmp_path: Path) -> None:
+    with Compiler(TOOLCHAIN, tmp_path) as compiler, ThreadPoolExecutor(8) as pool:
+        (expected,) = compiler.ask([("initialize", {})], timeout_s=20)
+        asked = [
+            pool.submit(compiler.ask, [(method, {})] * (n % 7 + 1), 20)
+            for n in range(200)
+            for method in ["noSuchMethod" if n % 5 == 0 else "initialize"]
+        ]
+        for number, answer in enumerate(asked):
+            if number % 5 == 0:
+                with pytest.raises(CompilerFailedError, match="noSuchMethod"):
+                    answer.result()
+            else:
+                assert answer.result() == [expected] * (number % 7 + 1)
+
+
+def test_everybody_who_waits_hears_of_the_end_of_the_compiler(tmp_path: Path) -> None:
+    with Compiler(TOOLCHAIN, tmp_path) as compiler, ThreadPoolExecutor(4) as pool:
+        assert compiler.pid is not None
+        os.kill(compiler.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, compiler.pid, os.WSTOPPED | os.WNOWAIT)
+        asked = [pool.submit(compiler.ask, [("initialize", {})], 60) for _ in range(4)]
+        time.sleep(0.2)
+        os.kill(compiler.pid, signal.SIGKILL)
+        for answer in asked:
+            with pytest.raises(CompilerFailedError, match=r"ended before|closed its input"):
+                answer.result(timeout=20)
 
 
 def test_threads_share_one_checker(checker: Checker) -> None:

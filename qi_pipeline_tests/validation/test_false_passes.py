@@ -14,12 +14,13 @@ import pytest
 from tree_sitter import Node
 
 from qi_pipeline.library.profile import Profile
+from qi_pipeline.validation import blame
 from qi_pipeline.validation.augmentation import adds_globals
 from qi_pipeline.validation.blame import library_callee
 from qi_pipeline.validation.checker import Checker
 from qi_pipeline.validation.compiler import Compiler, CompilerFailedError, Request
 from qi_pipeline.validation.references import LibraryFacts, References
-from qi_pipeline.validation.syntax import ParsedModule, parse_module, string_value
+from qi_pipeline.validation.syntax import around, parse_module, string_value
 from qi_pipeline.validation.workspace import LibraryWorkspace
 from qi_pipeline_tests.validation.conftest import TOOLCHAIN
 
@@ -223,13 +224,13 @@ def test_finding_the_call_that_a_diagnostic_is_about_takes_a_few_steps(
     unknown = dict.fromkeys(offsets, frozenset[str]())
     references = References(parse_module(text), (), unknown, nothing, profile)
     steps: list[object] = []
-    parent_of = ParsedModule.parent_of
 
-    def counted(self: ParsedModule, node: Node) -> Node | None:
-        steps.append(node)
-        return parent_of(self, node)
+    def counted(node: Node) -> Iterator[Node]:
+        for outer in around(node):
+            steps.append(outer)
+            yield outer
 
-    monkeypatch.setattr(ParsedModule, "parent_of", counted)
+    monkeypatch.setattr(blame, "around", counted)
     for offset in offsets:
         assert library_callee(references, offset, []) is None
     assert len(offsets) == 1000

@@ -9,7 +9,7 @@ import pytest
 
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.exports import LibraryExports, read_modules
-from qi_pipeline.extraction.members import MemberQuestion, resolve_file
+from qi_pipeline.extraction.members import CallResolver, MemberQuestion
 from qi_pipeline.library.profile import load_profile
 from qi_pipeline.settings import PROJECT_ROOT
 from qi_pipeline.source.snapshot import Snapshot
@@ -31,7 +31,7 @@ def answered(texts: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
     files = {**TYPED_LIBRARY, **texts}
     library = LibraryExports(read_modules(files), PROFILE)
     questions = {
-        path: resolve_file(module, path, library).questions
+        path: CallResolver(library).resolve(module, path).questions
         for path, module in library.modules.items()
     }
     answers = CheckedMembers(PROFILE, TOOLCHAIN).resolve(files, questions)
@@ -96,7 +96,7 @@ def test_code_of_documents_stands_under_a_path_of_its_own() -> None:
     path = "docs/tutorial/guide.md/block-0.ts"
     text = IMPORTS + "const make = () => new Logger({ level: '' }); make().info('');"
     module = read_modules({path: text})[path]
-    questions = {path: resolve_file(module, "docs/tutorial/guide.md", library).questions}
+    questions = {path: CallResolver(library).resolve(module, "docs/tutorial/guide.md").questions}
     files = {**TYPED_LIBRARY, path: text}
     found = CheckedMembers(PROFILE, TOOLCHAIN).resolve(files, questions)
     assert list(found[path].values()) == [("@qi/core", "Logger.info")]
@@ -131,7 +131,7 @@ def test_every_call_in_the_real_library_and_its_apps_is_found(real_snapshot: Sna
         if file.path.endswith(".ts")
     }
     library = LibraryExports(read_modules(files), PROFILE)
-    found = {path: resolve_file(library.modules[path], path, library) for path in files}
+    found = {path: CallResolver(library).resolve(library.modules[path], path) for path in files}
     answers = CheckedMembers(PROFILE, TOOLCHAIN).resolve(
         files, {path: item.questions for path, item in found.items()}
     )
