@@ -135,7 +135,7 @@ class Catching:
             node, outer = outer, outer.parent
         if outer is None:
             return _NOWHERE
-        if outer.type == "call_expression":
+        if outer.type in {"call_expression", "new_expression"}:
             # `f()`, also where it is called as soon as it is made.
             return self._inside(outer, Reach.WHILE_WAITED_FOR)
         call = outer.parent if outer.type == "arguments" else None

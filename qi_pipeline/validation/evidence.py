@@ -22,6 +22,7 @@ from qi_pipeline.validation.syntax import (
     ParsedModule,
     arguments_of,
     around,
+    called_text,
     is_wrapper,
     span_of,
     string_value,
@@ -176,6 +177,9 @@ def _wanted_of_call(references: References, call: Call) -> Iterator[tuple[Node, 
     for argument in errors_of(conventions, call):
         yield call.node, Role.CONTEXT
         yield unwrapped(argument), Role.CONTEXT
+        promise = promise_of(references.module, call.node)
+        if promise is not None:
+            yield promise, Role.CONTEXT
         yield argument, Role.ERROR
         yield unwrapped(argument), Role.ERROR
         literal = references.object_behind(argument) or argument
@@ -284,6 +288,14 @@ def errors_of(conventions: Conventions, call: Call) -> Iterator[Node]:
     arguments = arguments_of(call.node)
     if call.name in conventions.failure_constructors and arguments:
         yield from _branches(arguments[0])
+
+
+def promise_of(module: ParsedModule, value: Node) -> Node | None:
+    """Return the `Promise.resolve(value)` that makes a promise of an expression."""
+    arguments = value.parent
+    call = None if arguments is None or arguments.type != "arguments" else arguments.parent
+    is_made = call is not None and called_text(module, call) == "Promise.resolve"
+    return call if is_made else None
 
 
 def _branches(node: Node) -> Iterator[Node]:

@@ -24,6 +24,9 @@ _OBJECT = 1 << 20
 _UNION, _INTERSECTION = 1 << 27, 1 << 28
 _PRIMITIVE = 0x00C1FFFC
 """TypeFlags from Undefined to Enum, TemplateLiteral and StringMapping."""
+_REFERENCE = 1 << 2
+"""ObjectFlags.Reference: a generic type with its arguments; asked of anything else for those, the
+compiler dies."""
 _CALL_SIGNATURE = 0
 """SignatureKind.Call"""
 _LITERAL_SYMBOL, _TYPE_SYMBOL = "__object", "__type"
@@ -253,7 +256,7 @@ def _error_types(
     conventions: Conventions,
 ) -> dict[tuple[str, Span], list[_Type]]:
     """Return the type that each context expects of an error; of a Result, that of its error."""
-    constituents = _constituents(questions, contexts.values())
+    constituents = _with_promised(questions, _constituents(questions, contexts.values()))
     kinds = {one["id"] for found in constituents.values() for one in found}
     # The last of them is what a failed Result holds.
     symbols = dict(
@@ -288,6 +291,29 @@ def _constituents(questions: Questions, types: Iterable[_Type]) -> dict[int, lis
     answers = questions.ask(("getTypesOfType", {"objectId": number}) for number in unions)
     split = dict(zip(unions, answers, strict=True))
     return {number: split.get(number) or [kind] for number, kind in kinds.items()}
+
+
+def _with_promised(
+    questions: Questions, constituents: Mapping[int, list[_Type]]
+) -> dict[int, list[_Type]]:
+    """Return the same types with what those of them promise that are promises."""
+    references = {
+        one["id"]
+        for found in constituents.values()
+        for one in found
+        if one.get("objectFlags", 0) & _REFERENCE
+    }
+    promises = list(_having(questions, references, "then", None))
+    answers = questions.ask(("getTypeArguments", {"type": number}) for number in promises)
+    given = {number: answer[0] for number, answer in zip(promises, answers, strict=True) if answer}
+    inner = _constituents(questions, given.values())
+    return {
+        number: [
+            *found,
+            *(p for one in found if one["id"] in given for p in inner[given[one["id"]]["id"]]),
+        ]
+        for number, found in constituents.items()
+    }
 
 
 @dataclass(frozen=True)

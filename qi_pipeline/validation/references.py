@@ -160,7 +160,10 @@ def _held_objects(module: ParsedModule) -> Iterator[int]:
 
 def _mentioned_functions(module: ParsedModule) -> Iterator[int]:
     """Yield where functions are declared and wherever one may be mentioned by its name."""
-    names = {module.text_of(name) for _, name in named_functions(module)}
+    names: set[str] = set()
+    for _, name in named_functions(module):
+        names.add(module.text_of(name))
+        yield span_of(name)[0]
     for node in module.of_type("identifier"):
         if module.text_of(node) in names:
             yield span_of(node)[0]

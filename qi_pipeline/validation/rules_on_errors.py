@@ -13,6 +13,7 @@ from qi_pipeline.validation.evidence import (
     Finding,
     category_argument,
     errors_of,
+    promise_of,
     spreads_of,
 )
 from qi_pipeline.validation.expression_types import Sort
@@ -116,8 +117,10 @@ def _is_on_purpose(evidence: Evidence, call: Call, error: Node, literal: Node) -
     if any(Sort.LIBRARY_ERROR in evidence.type_of(one).sorts for one in spreads_of(literal)):
         return True
     inner = unwrapped(error)
-    places = (evidence.type_of(call.node).expected, evidence.type_of(inner).expected)
-    chosen = {sort for expected in places for sort in expected} | evidence.type_of(error).sorts
+    promise = promise_of(evidence.module, call.node)
+    places = [call.node, inner, *([] if promise is None else [promise])]
+    chosen = {sort for place in places for sort in evidence.type_of(place).expected}
+    chosen |= evidence.type_of(error).sorts
     is_library_error = Sort.LIBRARY_ERROR in chosen and evidence.conventions.error_member in (
         _keys_of(evidence, literal)
     )

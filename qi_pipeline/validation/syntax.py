@@ -343,7 +343,10 @@ def function_around(node: Node) -> Node | None:
 
 
 def named_functions(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
-    """Yield each function that has a name of its own or is a variable's value, with that name."""
+    """Yield each function that has a name of its own or is a variable's value, with that name.
+
+    A constructor is called by the name of its class.
+    """
     for node in module.of_type(
         "function_declaration", "generator_function_declaration", "variable_declarator"
     ):
@@ -352,6 +355,12 @@ def named_functions(module: ParsedModule) -> Iterator[tuple[Node, Node]]:
         function = node if value is None else unwrapped(value)
         if name is not None and name.type == "identifier" and function.type in _FUNCTIONS:
             yield function, name
+    for node in module.of_type("class_declaration"):
+        name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+        for member in body.named_children if body is not None else ():
+            own = member.child_by_field_name("name")
+            if name is not None and own is not None and module.text_of(own) == "constructor":
+                yield member, name
 
 
 def exported_around(module: ParsedModule, node: Node) -> set[str]:

@@ -22,7 +22,7 @@ class Diagnostic(BaseModel):
     """The library's function or member at whose call the compiler complains, as it is written."""
 
 
-VALIDATION_VERSION = "2"
+VALIDATION_VERSION = "3"
 """Goes up whenever an equal module may get another verdict, or an equal row another grade."""
 
 Severity = Literal["error", "warning"]

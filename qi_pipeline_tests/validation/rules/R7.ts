@@ -38,6 +38,10 @@ export function known(): number { throw new Error("x"); } // expect: R7
 export const passedOn = fromTryCatch(known);
 function listed(): number { throw new Error("x"); } // expect: R7
 export const list = [fromTryCatch(listed), { listed }];
+class Strict { constructor(x: number) { if (x < 0) throw new Error("x"); } } // expect: R7
+export const strict = [fromTryCatch(() => new Strict(1)), new Strict(2)];
+class Unused { constructor(x: number) { if (x < 0) throw new Error("x"); } } // expect: R7
+export const unused = (Unused: new (x: number) => object) => fromTryCatch(() => new Unused(1));
 export const inner = () => { const unwrap = () => { throw new Error("x"); }; return unwrap; }; // expect: R7
 export const Inner = () => { class ValidatedConfig { get() { throw new Error("x"); } } return ValidatedConfig; }; // expect: R7
 
@@ -53,6 +57,8 @@ async function typed<T>(x: T): Promise<T> { if (x) throw new Error("x"); return 
 export const ofTyped = fromAsyncTryCatch(async () => { await typed<number>(1); });
 export const ofTogether = fromAsyncTryCatch(async () => Promise.all([1].map(async (x) => { if (x) throw new Error("x"); return x; }))); // look-alike
 export const ofEach = fromTryCatch(() => [1].map((x) => { if (x) throw new Error("x"); return x; })); // look-alike
+class Checked { constructor(x: number) { if (x < 0) throw new Error("x"); } } // look-alike
+export const ofConstructor = fromTryCatch(() => new Checked(1));
 export const ofCombined = fromTryCatch(() => map((x: number) => { if (x) throw new Error("x"); return x; }, r)); // look-alike
 export const ofCalled = fromTryCatch(() => (() => { throw new Error("x"); })()); // look-alike
 export const indirectly = fromTryCatch(() => parse("x")); // look-alike
