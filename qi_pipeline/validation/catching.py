@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from itertools import takewhile
 
 from tree_sitter import Node
 
@@ -15,6 +16,7 @@ from qi_pipeline.validation.evidence import Evidence
 from qi_pipeline.validation.syntax import (
     FUNCTION_LITERALS,
     arguments_of,
+    around,
     function_around,
     is_async,
     is_exported,
@@ -105,8 +107,8 @@ class Catching:
     def _graph(self) -> tuple[dict[int, list[_Place]], dict[int, Node]]:
         """Function's node id to its places and to itself, for each that a throw depends on."""
         module = self.evidence.module
-        around = (function_around(node) for node in module.of_type("throw_statement"))
-        pending = [function for function in around if function is not None]
+        throwing = (function_around(node) for node in module.of_type("throw_statement"))
+        pending = [function for function in throwing if function is not None]
         places: dict[int, list[_Place]] = {}
         functions: dict[int, Node] = {}
         while pending:
@@ -171,6 +173,9 @@ class Catching:
 
     def _inside(self, node: Node, most: Reach) -> _Place:
         function = function_around(node)
+        if function is not None and _is_in_field(node, function):
+            # It runs when somebody makes an object of the class.
+            return _NOWHERE
         return _NOWHERE if function is None else _Place(most, function)
 
     @cached_property
@@ -208,6 +213,12 @@ class Catching:
         if is_exported(module, name):
             # Whoever imports it calls it.
             yield name
+
+
+def _is_in_field(node: Node, function: Node) -> bool:
+    """Tell whether the first value of a class's field stands between a node and its function."""
+    inside = takewhile(lambda outer: outer != function, around(node))
+    return any(outer.type == "public_field_definition" for outer in inside)
 
 
 def _reach_of(function: Node, places: list[_Place], reach: dict[int, Reach]) -> Reach:

@@ -22,7 +22,8 @@ from qi_pipeline.errors import QiPipelineError
 Request = tuple[str, dict[str, Any]]
 
 _STDERR_BYTES_SHOWN = 2000
-_ENDED = "ended before it answered"
+_PIPE_BYTES = 16_384
+"""A quarter of what a pipe holds: writing less never waits for the compiler to read."""
 _RUNTIME = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 """The compiler is a Go program that makes much garbage with every state of the program. Collecting
 it less often saves a third of its work; near the limit (a soft one) it is collected as usual."""
@@ -86,8 +87,8 @@ class Compiler:
         self._rounds: dict[int, _Round] = {}
         """Number of a request that waits for its answer to the round that it is part of."""
         self._ended = True
-        self._lost = _ENDED
-        """What became of a process that gives no more answers."""
+        self._lost: str | None = None
+        """Why the process was given up."""
         self._last_id = 0
 
     def __enter__(self) -> Self:
@@ -122,7 +123,7 @@ class Compiler:
             env={**os.environ, **_RUNTIME},
         )
         self._rounds.clear()
-        self._ended, self._lost = False, _ENDED
+        self._ended, self._lost = False, None
         self._reader = threading.Thread(
             target=self._read_answers, args=(self._process,), daemon=True
         )
@@ -157,36 +158,48 @@ class Compiler:
             waiting = _Round(range(self._last_id + 1, self._last_id + 1 + len(requests)))
             self._last_id += len(requests)
             self._rounds.update(dict.fromkeys(waiting.numbers, waiting))
-            self._write(process, requests, waiting.numbers)
+            self._write(process, requests, waiting.numbers, timeout_s)
         if self._ended:
             # The reader may have gone before it could see this round.
             waiting.finished.set()
         if not waiting.finished.wait(timeout_s):
-            # It is lost to everyone who waits for it, so they need not wait as long.
-            self._lost = f"gave no answer within {timeout_s:.0f} s"
-            process.kill()
+            self._give_up(process, timeout_s)
         if len(waiting.answers) < len(requests):
-            raise self._failure(self._lost)
+            raise self._failure(self._lost or "ended before it answered")
         answers = waiting.in_order()
         for (method, _), answer in zip(requests, answers, strict=True):
             if "error" in answer:
                 raise CompilerFailedError(f"{method}: {answer['error'].get('message')}")
         return [answer.get("result") for answer in answers]
 
+    def _give_up(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+        """End a process that fell silent: everyone else who waits for it need not wait as long."""
+        self._lost = f"gave no answer within {timeout_s:.0f} s"
+        process.kill()
+
     def _write(
-        self, process: subprocess.Popen[bytes], requests: Sequence[Request], numbers: range
+        self,
+        process: subprocess.Popen[bytes],
+        requests: Sequence[Request],
+        numbers: range,
+        timeout_s: float,
     ) -> None:
         frames = bytearray()
         for number, (method, parameters) in zip(numbers, requests, strict=True):
             message = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}
             body = json.dumps(message).encode()
             frames += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        watch = threading.Timer(timeout_s, self._give_up, (process, timeout_s))
+        if len(frames) > _PIPE_BYTES:
+            watch.start()
         try:
             if process.stdin is not None:
                 process.stdin.write(frames)
                 process.stdin.flush()
         except OSError as error:
-            raise self._failure("closed its input") from error
+            raise self._failure(self._lost or "closed its input") from error
+        finally:
+            watch.cancel()
 
     def _failure(self, what: str) -> CompilerFailedError:
         return CompilerFailedError(f"the TypeScript compiler {what}{self._stderr_tail()}")
@@ -194,9 +207,9 @@ class Compiler:
     def _stderr_tail(self) -> str:
         if self._stderr is None or self._stderr.closed:
             return ""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _STDERR_BYTES_SHOWN))
-        text = self._stderr.read().decode(errors="replace").strip()
+        stderr = self._stderr.fileno()
+        start = max(0, os.fstat(stderr).st_size - _STDERR_BYTES_SHOWN)
+        text = os.pread(stderr, _STDERR_BYTES_SHOWN, start).decode(errors="replace").strip()
         return f"; it wrote: {text}" if text else ""
 
     def _read_answers(self, process: subprocess.Popen[bytes]) -> None:

@@ -37,6 +37,7 @@ _LITERALS = frozenset(
     {"object", "array", "string", "template_string", "number", "true", "false", "null", "undefined"}
 )
 _NOTHING = TypeFacts()
+_CHOICES = frozenset({"ternary_expression", "binary_expression"})
 _TAKING_APART = frozenset({"assignment_expression", "for_in_statement"})
 _PATTERN_PARENTS = _TAKING_APART | {
     "pair_pattern",
@@ -291,8 +292,13 @@ def errors_of(conventions: Conventions, call: Call) -> Iterator[Node]:
 
 
 def promise_of(module: ParsedModule, value: Node) -> Node | None:
-    """Return the `Promise.resolve(value)` that makes a promise of an expression."""
+    """Return the `Promise.resolve(value)` that makes a promise of an expression.
+
+    The value may be one branch of a choice.
+    """
     arguments = value.parent
+    while arguments is not None and (is_wrapper(arguments) or arguments.type in _CHOICES):
+        arguments = arguments.parent
     call = None if arguments is None or arguments.type != "arguments" else arguments.parent
     is_made = call is not None and called_text(module, call) == "Promise.resolve"
     return call if is_made else None

@@ -5,7 +5,7 @@ names a question, so that nothing is asked of a type that no rule wants to know.
 are worth asking about belongs to `evidence`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -256,8 +256,11 @@ def _error_types(
     conventions: Conventions,
 ) -> dict[tuple[str, Span], list[_Type]]:
     """Return the type that each context expects of an error; of a Result, that of its error."""
-    constituents = _with_promised(questions, _constituents(questions, contexts.values()))
+    constituents = _constituents(questions, contexts.values())
+    promises = _promises(questions, constituents)
+    promised = _promised(questions, promises)
     kinds = {one["id"] for found in constituents.values() for one in found}
+    kinds |= {one["id"] for found in promised.values() for one in found}
     # The last of them is what a failed Result holds.
     symbols = dict(
         zip(
@@ -279,8 +282,11 @@ def _error_types(
     expected = {}
     for place, kind in contexts.items():
         found = constituents[kind["id"]]
-        of_results = [errors[one["id"]] for one in found if errors.get(one["id"])]
-        expected[place] = of_results or [kind]
+        held_in = [*found, *(one for outer in found for one in promised.get(outer["id"], ()))]
+        of_results = [errors[one["id"]] for one in held_in if errors.get(one["id"])]
+        is_promise = any(one["id"] in promises for one in found)
+        # A promise of anything else says nothing of an error.
+        expected[place] = of_results or ([] if is_promise else [kind])
     return expected
 
 
@@ -293,27 +299,23 @@ def _constituents(questions: Questions, types: Iterable[_Type]) -> dict[int, lis
     return {number: split.get(number) or [kind] for number, kind in kinds.items()}
 
 
-def _with_promised(
-    questions: Questions, constituents: Mapping[int, list[_Type]]
-) -> dict[int, list[_Type]]:
-    """Return the same types with what those of them promise that are promises."""
-    references = {
-        one["id"]
-        for found in constituents.values()
-        for one in found
-        if one.get("objectFlags", 0) & _REFERENCE
-    }
-    promises = list(_having(questions, references, "then", None))
-    answers = questions.ask(("getTypeArguments", {"type": number}) for number in promises)
-    given = {number: answer[0] for number, answer in zip(promises, answers, strict=True) if answer}
+def _promises(
+    questions: Questions, constituents: Mapping[int, Sequence[_Type]]
+) -> dict[int, _Type]:
+    """Return those of the types that can be waited for, by their id."""
+    kinds = {one["id"]: one for found in constituents.values() for one in found}
+    return {number: kinds[number] for number in _having(questions, kinds, "then", None)}
+
+
+def _promised(questions: Questions, promises: Mapping[int, _Type]) -> dict[int, list[_Type]]:
+    """Return the types that a choice is made between in what each generic promise promises."""
+    generic = [
+        number for number, kind in promises.items() if kind.get("objectFlags", 0) & _REFERENCE
+    ]
+    answers = questions.ask(("getTypeArguments", {"type": number}) for number in generic)
+    given = {number: answer[0] for number, answer in zip(generic, answers, strict=True) if answer}
     inner = _constituents(questions, given.values())
-    return {
-        number: [
-            *found,
-            *(p for one in found if one["id"] in given for p in inner[given[one["id"]]["id"]]),
-        ]
-        for number, found in constituents.items()
-    }
+    return {number: inner[kind["id"]] for number, kind in given.items()}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import takewhile
 from typing import NamedTuple
 
 import tree_sitter_typescript
@@ -80,7 +81,9 @@ class ParsedModule:
     def _by_type(self) -> dict[str, list[Node]]:
         """Every named node, by type, in no order."""
         groups: dict[str, list[Node]] = {}
-        for node in unordered_captures("(_) @named", self.tree.root_node)["named"]:
+        found = unordered_captures("(_) @named", self.tree.root_node)
+        # An empty module is a node that no query finds.
+        for node in found.get("named", ()):
             groups.setdefault(node.type, []).append(node)
         return groups
 
@@ -381,8 +384,8 @@ def exported_around(module: ParsedModule, node: Node) -> set[str]:
 
 
 def is_exported(module: ParsedModule, name: Node) -> bool:
-    """Tell whether what is declared under `name` is exported by the module itself."""
-    path = [node.type for node in around(name)][1:-1]
+    """Tell whether what is declared under `name` is exported, by the module or a namespace."""
+    path = [node.type for node in around(name)][1:]
     declarations = (
         _FUNCTIONS
         | _CLASSES
@@ -394,6 +397,9 @@ def is_exported(module: ParsedModule, name: Node) -> bool:
         }
     )
     # A name, what it declares, perhaps the statement of several, perhaps an export; no block.
-    if len(path) > 3 or not declarations.issuperset(path):  # noqa: PLR2004
+    declaring = list(takewhile(declarations.__contains__, path))
+    if not declaring or len(declaring) > 3:  # noqa: PLR2004
         return False
-    return path[-1] == "export_statement" or module.text_of(name) in module.listed_exports
+    is_top_level = len(path) == len(declaring) + 1
+    is_listed = is_top_level and module.text_of(name) in module.listed_exports
+    return declaring[-1] == "export_statement" or is_listed

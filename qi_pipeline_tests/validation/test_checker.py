@@ -166,6 +166,22 @@ def test_each_of_many_modules_gets_its_own_verdict(checker: Checker) -> None:
         assert found == ([] if kind is None else [(kind, number + 2)])
 
 
+@pytest.mark.parametrize("empty", ["", "\ufeff", " ", "\n", "// nothing"])
+def test_an_empty_module_compiles_and_disturbs_no_other(checker: Checker, empty: str) -> None:
+    assert checker.check_module(empty).complies
+    verdicts = checker.check_modules({"empty": empty, "bad": BAD, "good": GOOD})
+    assert [verdict.compiles for verdict in verdicts.values()] == [True, False, True]
+
+
+def test_a_compiler_that_reads_nothing_more_is_given_up(tmp_path: Path) -> None:
+    with Compiler(TOOLCHAIN, tmp_path) as compiler:
+        assert compiler.pid is not None
+        os.kill(compiler.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, compiler.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(CompilerFailedError, match="no answer within"):
+            compiler.ask([("initialize", {})] * 10_000, timeout_s=0.5)
+
+
 def test_threads_ask_one_compiler_and_a_refusal_reaches_only_who_asked(tmp_path: Path) -> None:
     with Compiler(TOOLCHAIN, tmp_path) as compiler, ThreadPoolExecutor(8) as pool:
         (expected,) = compiler.ask([("initialize", {})], timeout_s=20)

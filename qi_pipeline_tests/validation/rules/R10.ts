@@ -28,6 +28,11 @@ export const template = failure(`not found: ${message}`); // expect: R10
 export const variable = failure(message); // expect: R10
 export const held = failure(exception); // expect: R10
 export const promised = () => Promise.resolve(failure({ code: "A", message: "m" })); // expect: R10
+interface Task extends Promise<Result<number, QiError>> {}
+interface TaskOf<T> extends Promise<Result<T, QiError>> {}
+export const task = (): Task => Promise.resolve(failure({ code: "A", message: "m", category: "SYSTEM", context: {}, timestamp: 1 })); // expect: R10
+export const taskOf = (): TaskOf<number> => Promise.resolve(failure({ code: "A", message: "m", category: "SYSTEM", context: {}, timestamp: 1 })); // expect: R10
+export const stoppable = (): Promise<Result<number, QiError>> & { stop?: () => void } => Promise.resolve(failure({ code: "A", message: "m", category: "SYSTEM", context: {}, timestamp: 1 })); // expect: R10
 export const caught = () => { try { return 1; } catch (error) { return failure(error); } }; // expect: R8 R10
 export const caughtAsUnknown = () => { try { return 1; } catch (x: unknown) { return failure(x as unknown); } }; // expect: R8 R10
 export const asError = failure(thrown as Error); // expect: R10
@@ -83,6 +88,7 @@ export const ofOwnType = failure(userError); // look-alike
 export const ofCast = failure(systemError("x") as UserError); // look-alike
 export const ofCore = [failure(configError("x")), failure(cacheError("x"))]; // look-alike
 export const ofPromised = (): Promise<Result<number, ParseFault>> => Promise.resolve(failure({ kind: "parse", line: 1 })); // look-alike
+export const ofPromisedChoice = (): Promise<Result<number, ParseFault>> => Promise.resolve(ok ? base.success(1) : (failure({ kind: "parse", line: 1 }))); // look-alike
 export const ofDeclaredFault = failure(fault(1)); // look-alike
 export const ofBranch = failure(ok ? systemError("x") : e); // look-alike
 export const ofGeneric = <E>(error: E): Result<never, E> => failure(error); // look-alike

@@ -42,6 +42,10 @@ class Strict { constructor(x: number) { if (x < 0) throw new Error("x"); } } // 
 export const strict = [fromTryCatch(() => new Strict(1)), new Strict(2)];
 class Unused { constructor(x: number) { if (x < 0) throw new Error("x"); } } // expect: R7
 export const unused = (Unused: new (x: number) => object) => fromTryCatch(() => new Unused(1));
+class Held { constructor(x: number) { if (x < 0) throw new Error("x"); } } // expect: R7
+export const held = fromTryCatch(() => { class Holder { value = new Held(-1); } return Holder; });
+namespace Space { export class Listed { constructor(x: number) { if (x < 0) throw new Error("x"); } } export const tried = fromTryCatch(() => new Listed(1)); } // expect: R7
+export const spaced = () => new Space.Listed(-1);
 export const inner = () => { const unwrap = () => { throw new Error("x"); }; return unwrap; }; // expect: R7
 export const Inner = () => { class ValidatedConfig { get() { throw new Error("x"); } } return ValidatedConfig; }; // expect: R7
 
