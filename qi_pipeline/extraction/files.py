@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -50,8 +51,7 @@ Answers = Mapping[int, tuple[str, str]]
 """Offset of a member's name to (package, `Class.member`)."""
 
 
-@dataclass(frozen=True)
-class LocatedCall:
+class LocatedCall(NamedTuple):
     """One resolved call and where it stands (`file#cell=N` inside a notebook)."""
 
     file: str

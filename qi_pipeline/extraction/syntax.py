@@ -149,17 +149,23 @@ def position(module: Module, node: Node) -> tuple[int, int]:
 
     The column counts UTF-16 code units, as the TypeScript compiler and editors do.
     """
-    row = node.start_point.row
-    line_start = node.start_byte - node.start_point.column
-    prefix = module.source[line_start : node.start_byte].decode(errors="replace")
-    return row + 1, len(prefix.encode("utf-16-le")) // 2 + 1
+    row, column = node.start_point
+    start = node.start_byte
+    return row + 1, _units(module.source[start - column : start]) + 1
 
 
 def position_of_byte(module: Module, byte: int) -> tuple[int, int]:
     """Return the place of a byte offset as `position` does."""
     line_start = module.source.rfind(b"\n", 0, byte) + 1
-    prefix = module.source[line_start:byte].decode(errors="replace")
-    return module.source.count(b"\n", 0, byte) + 1, len(prefix.encode("utf-16-le")) // 2 + 1
+    line = module.source.count(b"\n", 0, byte) + 1
+    return line, _units(module.source[line_start:byte]) + 1
+
+
+def _units(text: bytes) -> int:
+    """Return how many UTF-16 code units a UTF-8 text has."""
+    if text.isascii():
+        return len(text)
+    return len(text.decode(errors="replace").encode("utf-16-le")) // 2
 
 
 def string_value(node: Node | None) -> str | None:

@@ -9,8 +9,8 @@ module belongs to `assembly`.
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -20,8 +20,7 @@ from qi_pipeline.extraction.pattern import SourceKind
 from qi_pipeline.extraction.syntax import Module, string_value, text_of
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """One learnable piece of a TypeScript file."""
 
     file: str
@@ -61,7 +60,7 @@ def cut_units(
         if first == last:
             continue
         key = (unit.container, unit.kind)
-        found.append(replace(unit, calls=tuple(calls[first:last]), ordinal=seen[key]))
+        found.append(unit._replace(calls=tuple(calls[first:last]), ordinal=seen[key]))
         seen[key] += 1
     return found
 
@@ -72,7 +71,7 @@ def every_unit(module: Module, file: str, source_kind: SourceKind) -> list[Unit]
     found: list[Unit] = []
     for unit in _candidates(module, file, source_kind):
         key = (unit.container, unit.kind)
-        found.append(replace(unit, ordinal=seen[key]))
+        found.append(unit._replace(ordinal=seen[key]))
         seen[key] += 1
     return found
 
