@@ -16,12 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from qi_pipeline.artefacts import content_hash, write_bytes, write_json
 from qi_pipeline.extraction.assembly import ModuleAssembler
-from qi_pipeline.extraction.exports import LibraryExports, resolve_relative
+from qi_pipeline.extraction.exports import LibraryExports
 from qi_pipeline.extraction.files import (
     WHOLE_FILE,
     FileExtraction,
     Trace,
-    relative_expressions,
     statement_hash,
 )
 from qi_pipeline.extraction.signatures import Signatures
@@ -131,41 +130,18 @@ class Keys:
     def _meaning(self, file: str, specifier: str, imported: str) -> str:
         """Return what a relative import means: a library symbol, a declaration, or nothing."""
         exports = self._library.exports_of_specifier(specifier, file)
-        target = resolve_relative(file, specifier, self._library.modules)
-        if imported == WHOLE_FILE:
-            return self._reachable_text(target)
+        if imported == WHOLE_FILE or (imported == "*" and not exports):
+            return self._signatures.reachable(file, specifier)
         if imported == "*":
-            if exports or target is None:
-                return _names(symbol.qualified for symbol in exports.values())
-            return self._reachable_text(target)
+            return _names(symbol.qualified for symbol in exports.values())
         if imported in exports:
             return exports[imported].qualified
         declaration = self._library.declaration_of(specifier, file, imported)
         if declaration is None:
             # An export without a name of its own, such as `export default () => …`.
-            return self._reachable_text(target)
+            return self._signatures.reachable(file, specifier)
         place = f"{declaration.file}#{declaration.name}:{declaration.kind}"
         return f"{place}:{self._signatures.of(declaration)}"
-
-    def _reachable_text(self, target: str | None) -> str:
-        """Return the hash of a file and of all that it reaches by relative imports."""
-        reached: set[str] = set()
-        pending = [target] if target is not None else []
-        while pending:
-            file = pending.pop()
-            if file in reached:
-                continue
-            reached.add(file)
-            specifiers = [item.specifier for item in self._library.imports_of(file).values()]
-            specifiers += relative_expressions(self._library.modules[file])
-            found = (
-                resolve_relative(file, specifier, self._library.modules)
-                for specifier in specifiers
-                if specifier.startswith(".")
-            )
-            pending.extend(path for path in found if path is not None)
-        texts = self._library.modules
-        return content_hash({path: texts[path].text for path in sorted(reached)}) if reached else ""
 
     def _text(self, file: str, name: str) -> str:
         if file not in self._library.modules:

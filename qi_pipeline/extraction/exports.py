@@ -340,6 +340,10 @@ class LibraryExports:
         """Return the imports of a file of the snapshot by local name."""
         return self._file(path).imports if path in self.modules else {}
 
+    def forwarded_by(self, path: str) -> list[str]:
+        """Return the import paths that a file of the snapshot passes exports on from."""
+        return [item.specifier for item in self._file(path).forwarded]
+
     def nodes_of(self, declaration: Declaration) -> Sequence[Node]:
         """Return the nodes that declare a name: several for overloads and merged types."""
         if declaration.file not in self.modules:

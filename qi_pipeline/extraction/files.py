@@ -5,7 +5,6 @@ but that file and what its `Trace` names, so that it can be kept. What only the 
 tell (coverage by tests) is added in `extract`.
 """
 
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from qi_pipeline.extraction.members import (
     MemberQuestion,
 )
 from qi_pipeline.extraction.pattern import Category, PatternType, SourceKind
+from qi_pipeline.extraction.signatures import relative_expressions
 from qi_pipeline.extraction.syntax import (
     Module,
     nests_too_deeply,
@@ -406,12 +406,6 @@ class FileExtractor:
 
 WHOLE_FILE = "whole file"
 """Stands for the imported name where `import("./…")` may take anything of a file."""
-_IMPORT_EXPRESSION = re.compile(r"""\bimport\s*\(\s*["'`](\.[^"'`]+)["'`]""")
-
-
-def relative_expressions(module: Module) -> list[str]:
-    """Return the relative paths of a file's `import("./…")`, as values and in types."""
-    return _IMPORT_EXPRESSION.findall(module.text) if "import(" in module.text else []
 
 
 class _Tracer:
@@ -435,7 +429,7 @@ class _Tracer:
             )
             self._imports.update(
                 (path, specifier, WHOLE_FILE)
-                for specifier in relative_expressions(self._library.modules[path])
+                for specifier in relative_expressions(self._library.modules[path].text)
             )
 
     def put_in(self, path: str, helpers: Sequence[tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from tree_sitter import Node
 
+from qi_pipeline.artefacts import content_hash
 from qi_pipeline.extraction.exports import (
     Declaration,
     LibraryExports,
@@ -42,6 +43,12 @@ _HOLDERS = frozenset(
 _VALUES = frozenset({"variable_declarator", "public_field_definition"})
 _TYPELESS_METHODS = re.compile(rb"\s*(?:(?:public|private|protected)\s+)?(?:constructor\b|set\s)")
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*")
+_IMPORT_EXPRESSION = re.compile(r"""\bimport\s*\(\s*["'`](\.[^"'`]+)["'`]""")
+
+
+def relative_expressions(text: str) -> list[str]:
+    """Return the relative paths of a text's `import("./…")`, as values and in types."""
+    return _IMPORT_EXPRESSION.findall(text) if "import(" in text else []
 
 
 def signature_text(statement: Node) -> str:
@@ -139,11 +146,34 @@ class Signatures:
                 target = self._library.declaration_of(item.specifier, file, item.imported)
                 if target is not None:
                     found.append(target)
-                elif item.imported == "*":
-                    # A namespace may stand for anything in that file.
-                    path = resolve_relative(file, item.specifier, self._library.modules)
-                    parts.append(self._library.modules[path].text if path else "")
+                else:
+                    # A namespace may stand for anything in that file, a nameless export for what
+                    # it is made of.
+                    parts.append(self.reachable(file, item.specifier))
+        parts.extend(self.reachable(file, specifier) for specifier in relative_expressions(text))
         return found
+
+    def reachable(self, file: str, specifier: str) -> str:
+        """Return the hash of the file that an import means, and of all that it reaches itself."""
+        target = resolve_relative(file, specifier, self._library.modules)
+        reached: set[str] = set()
+        pending = [target] if target is not None else []
+        while pending:
+            path = pending.pop()
+            if path in reached:
+                continue
+            reached.add(path)
+            specifiers = [item.specifier for item in self._library.imports_of(path).values()]
+            specifiers += self._library.forwarded_by(path)
+            specifiers += relative_expressions(self._library.modules[path].text)
+            found = (
+                resolve_relative(path, specifier, self._library.modules)
+                for specifier in specifiers
+                if specifier.startswith(".")
+            )
+            pending.extend(path for path in found if path is not None)
+        texts = self._library.modules
+        return content_hash({path: texts[path].text for path in sorted(reached)}) if reached else ""
 
     def _file(self, path: str) -> dict[str, str]:
         if path not in self._texts:

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.extraction.cache import ExtractionCache
 from qi_pipeline.extraction.exports import LibraryExports, read_modules
+from qi_pipeline.extraction.extract import extract_patterns
 from qi_pipeline.extraction.members import CallResolver, MemberQuestion
 from qi_pipeline.library.profile import load_profile
 from qi_pipeline.settings import PROJECT_ROOT
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.validation.members import CheckedMembers, utf16_offsets
+from qi_pipeline_tests.extraction.planted import LIBRARY, plant
 from qi_pipeline_tests.extraction.typed_library import TYPED_LIBRARY
 
 PROFILE = load_profile()
@@ -139,3 +142,52 @@ def test_every_call_in_the_real_library_and_its_apps_is_found(real_snapshot: Sna
     forms["instance_member"] += sum(map(len, answers.values()))
     # Counted with the classic checker in apps and library at the commit that this clone is at.
     assert forms == {"direct": 691, "new": 21, "static_member": 13, "instance_member": 156}
+
+
+CACHE = 'import { createMemoryCache } from "@qi/core";\n'
+NEAR, MIDDLE, FAR = (f"app/demo/src/{name}.ts" for name in ("near", "middle", "far"))
+
+
+@pytest.mark.parametrize(
+    ("near", "middle"),
+    [
+        ('import { far } from "./far.js";\nexport const make = () => far();\n', ""),
+        ('import far from "./far.js";\nexport const make = () => far();\n', ""),
+        ('import * as all from "./far.js";\nexport const make = () => all.far();\n', ""),
+        (
+            'import { middle } from "./middle.js";\nexport const make = () => middle();\n',
+            'import far from "./far.js";\nexport const middle = () => far();\n',
+        ),
+        (
+            'import * as all from "./middle.js";\nexport const make = () => all.far();\n',
+            'export * from "./far.js";\n',
+        ),
+        (
+            'import { middle } from "./middle.js";\nexport const make = () => middle;\n',
+            'export declare const middle: ReturnType<typeof import("./far.js").far>;\n',
+        ),
+    ],
+)
+def test_what_the_checker_inferred_from_other_files_is_asked_again_when_they_change(
+    near: str, middle: str, tmp_path: Path
+) -> None:
+    oracle = CheckedMembers(PROFILE, TOOLCHAIN)
+    cache = ExtractionCache(tmp_path / "cache", checker="one")
+
+    def calls(far: str, cache: ExtractionCache | None) -> list[str]:
+        files = {
+            **LIBRARY,
+            APP: 'import { success } from "@qi/base";\nimport { make } from "./near.js";\n'
+            'export const a = () => { make().get("x"); return success(1); };\n',
+            NEAR: near,
+            MIDDLE: middle or "export {};\n",
+            FAR: f"{far}export default () => far();\n",
+        }
+        snapshot = plant(tmp_path / str(len(list(tmp_path.iterdir()))), files)
+        found = extract_patterns(snapshot, PROFILE, oracle=oracle, cache=cache)
+        return [item.call.symbol for item in found.calls if item.file == APP]
+
+    mine = f"{CACHE}export const far = () => createMemoryCache();\n"
+    other = "export const far = () => new Map<string, string>();\n"
+    assert calls(mine, cache) == ["MemoryCache.get", "success"]
+    assert calls(other, cache) == calls(other, None) == ["success"]
