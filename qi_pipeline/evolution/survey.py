@@ -21,7 +21,7 @@ from qi_pipeline.evolution.cache import EvolutionCache
 from qi_pipeline.evolution.records import FileUsage, TreeUsage
 from qi_pipeline.evolution.surface import Surfaces, relative_specifiers, surface_hash
 from qi_pipeline.evolution.usage import unbound_calls, unknown_imports, use_of
-from qi_pipeline.extraction.assembly import complete_block
+from qi_pipeline.extraction.blocks import complete_block
 from qi_pipeline.extraction.documents import CodeBlock, markdown_blocks, notebook_cells
 from qi_pipeline.extraction.exports import LibraryExports
 from qi_pipeline.extraction.members import CallResolver

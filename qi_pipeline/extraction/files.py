@@ -15,12 +15,8 @@ from typing import NamedTuple
 from tree_sitter import Node
 
 from qi_pipeline.artefacts import content_hash
-from qi_pipeline.extraction.assembly import (
-    CompletedBlock,
-    ModuleAssembler,
-    UnfitUnitError,
-    complete_block,
-)
+from qi_pipeline.extraction.assembly import ModuleAssembler, UnfitUnitError
+from qi_pipeline.extraction.blocks import CompletedBlock, complete_block
 from qi_pipeline.extraction.calls import Call
 from qi_pipeline.extraction.classification import categorize, classify, measure
 from qi_pipeline.extraction.coverage import declaration_key

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tree_sitter import Node
 
-from qi_pipeline.extraction.assembly import CompletedBlock
+from qi_pipeline.extraction.blocks import CompletedBlock
 from qi_pipeline.extraction.calls import (
     Call,
     CallForm,

@@ -9,7 +9,7 @@ Whether a repair helped is the checker's verdict and is not decided here.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tree_sitter import Node
@@ -17,6 +17,7 @@ from tree_sitter import Node
 from qi_pipeline.extraction.exports import Symbol, declared_names, read_imports
 from qi_pipeline.extraction.scopes import Scopes
 from qi_pipeline.extraction.syntax import Module, ancestors, parse_module, text_of, walk
+from qi_pipeline.validation.module_imports import ImportItem, ModuleImports, import_of
 from qi_pipeline.validation.names import LibraryNames, ParameterType
 from qi_pipeline.validation.staleness import (
     missing_export,
@@ -92,7 +93,7 @@ def complete_module(
     missing = {
         name
         for diagnostic in diagnostics
-        if (name := unknown_name(diagnostic)) and _import_of(name, names) is None
+        if (name := unknown_name(diagnostic)) and import_of(name, names) is None
     }
     offered = _offered(siblings)
     missing -= work.take(missing, {name: d for name, d in offered.items() if d.is_definition})
@@ -152,15 +153,6 @@ def _needed_first(names: Iterable[str], offered: Mapping[str, _Offer]) -> list[s
 
 
 @dataclass
-class _Imported:
-    """One name of an import statement that is to be written."""
-
-    local: str
-    imported: str
-    type_only: bool
-
-
-@dataclass
 class _Work:
     """A text under repair."""
 
@@ -183,7 +175,7 @@ class _Work:
     def mend_imports(self, diagnostics: Iterable[Diagnostic], *, types_only: bool) -> None:
         """Add, move, remove and re-flavour imports; `types_only`: those of types, too."""
         module = parse_module(self.text)
-        imports = _Imports(module, self.names)
+        imports = ModuleImports(module, self.names)
         used = _used_names(module)
         for diagnostic in diagnostics:
             change = (
@@ -199,11 +191,11 @@ class _Work:
             self.changes += [f"import made type-only: {name}" for name in imports.flavour_types()]
         self.text = imports.rendered()
 
-    def _import_missing(self, imports: "_Imports", diagnostic: Diagnostic) -> str | None:
+    def _import_missing(self, imports: ModuleImports, diagnostic: Diagnostic) -> str | None:
         name = unknown_name(diagnostic)
         if name is None:
             return None
-        found = _import_of(name, self.names)
+        found = import_of(name, self.names)
         if found is None:
             return None
         specifier, item = found
@@ -211,7 +203,7 @@ class _Work:
         return f"import added: {name} from {specifier}"
 
     def _move(
-        self, imports: "_Imports", diagnostic: Diagnostic, used: frozenset[str]
+        self, imports: ModuleImports, diagnostic: Diagnostic, used: frozenset[str]
     ) -> str | None:
         """Import from its own package what another package was thought to export."""
         missing = missing_export(diagnostic)
@@ -233,7 +225,7 @@ class _Work:
         return f"unused import removed: {name} from {specifier}"
 
     def _move_relative(
-        self, imports: "_Imports", diagnostic: Diagnostic, used: frozenset[str]
+        self, imports: ModuleImports, diagnostic: Diagnostic, used: frozenset[str]
     ) -> str | None:
         """Import from the packages what stands in a file beside the extracted one.
 
@@ -243,7 +235,7 @@ class _Work:
         if specifier is None:
             return None
         items = imports.of(specifier)
-        moved: list[tuple[_Imported, Symbol]] = []
+        moved: list[tuple[ImportItem, Symbol]] = []
         doubtful: list[str] = []
         for item in items:
             if item.local not in used:
@@ -268,7 +260,7 @@ class _Work:
         return f"import moved: {specifier} to the library's packages"
 
     def _remove_unresolved(
-        self, imports: "_Imports", diagnostic: Diagnostic, used: frozenset[str]
+        self, imports: ModuleImports, diagnostic: Diagnostic, used: frozenset[str]
     ) -> str | None:
         """Remove the import of a module that is not there when nothing of it is used."""
         specifier = missing_module(diagnostic)
@@ -349,11 +341,11 @@ class _Work:
     def _import_mentioned(self) -> None:
         """Import what the taken declarations mention."""
         module = parse_module(self.text)
-        imports = _Imports(module, self.names)
+        imports = ModuleImports(module, self.names)
         known = self.names.exports.keys() | self.names.foreign_imports.keys()
         scopes = Scopes(module.root, known - imports.locals() - _declared(module))
         for name in sorted({text_of(mention) for mention in scopes.free_mentions(module.root)}):
-            found = _import_of(name, self.names)
+            found = import_of(name, self.names)
             if found is not None:
                 imports.add(*found)
         self.text = imports.rendered()
@@ -423,10 +415,10 @@ class _Work:
         return self.names.parameter(symbol, given.index(mention))
 
     def _wrap(self, module: Module, parameters: Mapping[str, ParameterType]) -> None:
-        imports = _Imports(module, self.names)
+        imports = ModuleImports(module, self.names)
         for kind in parameters.values():
             for name in kind.imports:
-                found = _import_of(name, self.names)
+                found = import_of(name, self.names)
                 if found is not None:
                     imports.add(found[0], replace(found[1], type_only=True))
         module = parse_module(imports.rendered())
@@ -447,146 +439,7 @@ class _Work:
         self.text = "\n\n".join([*_paragraphs(outside), function]) + "\n"
 
 
-# ── import statements ────────────────────────────────────────────────────────────────────────────
-
-
-class _Imports:
-    """The import statements of a module, of which some change."""
-
-    def __init__(self, module: Module, names: LibraryNames) -> None:
-        self._module = module
-        self._names = names
-        self._statements: dict[int, tuple[str, list[_Imported]]] = {}
-        self._changed: set[int] = set()
-        self._added: dict[str, list[_Imported]] = {}
-        self._types = _names_of_types_only(module)
-        for item in read_imports(module):
-            key = item.statement.start_byte
-            _, items = self._statements.setdefault(key, (item.specifier, []))
-            items.append(_Imported(item.local, item.imported, item.type_only))
-
-    def locals(self) -> frozenset[str]:
-        return frozenset(item.local for _, items in self._all() for item in items)
-
-    def _all(self) -> Iterator[tuple[str, list[_Imported]]]:
-        yield from self._statements.values()
-        yield from self._added.items()
-
-    def of(self, specifier: str) -> list[_Imported]:
-        return [item for found, items in self._all() if found == specifier for item in items]
-
-    def at(self, byte: int) -> _Imported | None:
-        """Return the name whose specifier holds the byte."""
-        for statement in self._module.root.named_children:
-            if statement.start_byte <= byte < statement.end_byte:
-                leaf = statement.descendant_for_byte_range(byte, byte)
-                while leaf is not None and leaf.type != "import_specifier":
-                    leaf = leaf.parent
-                if leaf is None:
-                    return None
-                name = leaf.child_by_field_name("alias") or leaf.child_by_field_name("name")
-                _, items = self._statements.get(statement.start_byte, ("", []))
-                for item in items:
-                    if name is not None and item.local == text_of(name):
-                        self._changed.add(statement.start_byte)
-                        return item
-        return None
-
-    def flavour_types(self) -> list[str]:
-        """Import as types what is used as nothing else; return the names of what changed."""
-        changed = []
-        for key, (_, items) in self._statements.items():
-            for item in items:
-                if item.local in self._types and not item.type_only and item.imported != "*":
-                    item.type_only = True
-                    self._changed.add(key)
-                    changed.append(item.local)
-        return changed
-
-    def named(self, local: str) -> _Imported | None:
-        for key, (_, items) in self._statements.items():
-            for item in items:
-                if item.local == local:
-                    self._changed.add(key)
-                    return item
-        return None
-
-    def add(self, specifier: str, new: _Imported) -> None:
-        """Import `new` beside what comes from the same package, or in a statement of its own."""
-        if new.local in self.locals():
-            return
-        # A class, too, is imported as a type where nothing but its type is wanted.
-        new = replace(new, type_only=new.type_only or new.local in self._types)
-        for key, (found, items) in self._statements.items():
-            same = self._names.is_same_package(found, specifier)
-            if same and items and all(item.imported != "*" for item in items):
-                items.append(new)
-                self._changed.add(key)
-                return
-        self._added.setdefault(specifier, []).append(new)
-
-    def take(self, specifier: str, imported: str) -> None:
-        """Remove what is imported under a name from `specifier`."""
-        for key, (found, items) in self._statements.items():
-            if found == specifier and any(item.imported == imported for item in items):
-                self._changed.add(key)
-                items[:] = [item for item in items if item.imported != imported]
-
-    def rendered(self) -> str:
-        source = self._module.source
-        statements = [s for s in self._module.root.named_children if s.type == "import_statement"]
-        edits = [
-            (s.start_byte, s.end_byte, _statement(*self._statements[s.start_byte], text_of(s)))
-            for s in statements
-            if s.start_byte in self._changed
-        ]
-        style = text_of(statements[-1]) if statements else '"";'
-        new = "".join(
-            f"\n{_statement(specifier, items, style)}" for specifier, items in self._added.items()
-        )
-        if new and statements:
-            edits.append((statements[-1].end_byte, statements[-1].end_byte, new))
-        for start, end, text in sorted(edits, reverse=True):
-            after = source[end:]
-            source = source[:start] + text.encode() + (after if text else after.removeprefix(b"\n"))
-        if new and not statements:
-            return f"{new.lstrip()}\n\n{source.decode()}"
-        return source.decode()
-
-
-def _statement(specifier: str, items: Sequence[_Imported], style: str) -> str:
-    """Return an import statement in the manner of `style`; empty when nothing is imported."""
-    if not items:
-        return ""
-    quote = "'" if "'" in style else '"'
-    end = f"{quote}{specifier}{quote}{';' if style.rstrip().endswith(';') else ''}"
-    all_types = all(item.type_only for item in items)
-    parts = [item.local for item in items if item.imported == "default"]
-    parts += [f"* as {item.local}" for item in items if item.imported == "*"]
-    named = [
-        ("type " if item.type_only and not all_types else "")
-        + (item.local if item.local == item.imported else f"{item.imported} as {item.local}")
-        for item in items
-        if item.imported not in ("default", "*")
-    ]
-    if named:
-        parts.append(f"{{ {', '.join(named)} }}")
-    return f"import {'type ' if all_types else ''}{', '.join(parts)} from {end}"
-
-
-def _import_of(name: str, names: LibraryNames) -> tuple[str, _Imported] | None:
-    """Return the import that gives a module `name`: the library's, or the one it uses itself."""
-    symbols = names.exports.get(name)
-    if symbols:
-        is_type = symbols[0].declaration.kind == "type"
-        return names.specifier_of(symbols[0]), _Imported(name, name, is_type)
-    item = names.foreign_imports.get(name)
-    if item is None:
-        return None
-    return item.specifier, _Imported(name, item.imported, item.type_only)
-
-
-def _change_flavour(imports: _Imports, diagnostic: Diagnostic, module: Module) -> str | None:
+def _change_flavour(imports: ModuleImports, diagnostic: Diagnostic, module: Module) -> str | None:
     """Make an import a type's or a value's, as the compiler asks."""
     name = diagnostic.message.partition("'")[2].partition("'")[0]
     if diagnostic.code in _TYPE_IMPORTED_AS_VALUE:
@@ -614,20 +467,6 @@ def _byte_of(module: Module, diagnostic: Diagnostic) -> int:
         else:
             high = middle
     return len(parsed.slice(0, low).encode())
-
-
-def _names_of_types_only(module: Module) -> frozenset[str]:
-    """Return the names that the module mentions as types and never as values."""
-    mentioned: dict[str, set[str]] = {"type_identifier": set()}
-    for statement in module.root.named_children:
-        if statement.type != "import_statement":
-            for node in walk(statement):
-                if not node.child_count:
-                    mentioned.setdefault(node.type, set()).add(text_of(node))
-    values = mentioned.get("identifier", set()) | mentioned.get(
-        "shorthand_property_identifier", set()
-    )
-    return frozenset(mentioned["type_identifier"] - values)
 
 
 def _used_names(module: Module) -> frozenset[str]:
