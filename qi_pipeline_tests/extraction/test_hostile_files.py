@@ -208,4 +208,5 @@ def test_small_mutations_never_stop_a_run(
 def test_no_bytes_stop_a_run(
     tmp_path_factory: pytest.TempPathFactory, path: str, content: bytes
 ) -> None:
-    extract(tmp_path_factory.mktemp("b"), {path: content})
+    found = extract(tmp_path_factory.mktemp("b"), {GOOD: GOOD_CODE, path: content})
+    assert "good" in {pattern.container for pattern in found.patterns}

@@ -163,6 +163,10 @@ NEAR, MIDDLE, FAR = (f"app/demo/src/{name}.ts" for name in ("near", "middle", "f
             'export * from "./far.js";\n',
         ),
         (
+            'import far from "./middle.js";\nexport const make = () => far();\n',
+            'export { default } from "./far.js";\n',
+        ),
+        (
             'import { middle } from "./middle.js";\nexport const make = () => middle;\n',
             'export declare const middle: ReturnType<typeof import("./far.js").far>;\n',
         ),

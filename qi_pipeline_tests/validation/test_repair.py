@@ -181,16 +181,24 @@ def test_notebook_output_is_removed_from_documents_only(
     assert mended(checker, names, text) is None
 
 
+def names_with(
+    library: LibraryWorkspace, profile: Profile, package: str, *, before: str = "", after: str = ""
+) -> LibraryNames:
+    """Return the library's names as they are with something more in a package's entry file."""
+    entry = library.entries[package]
+    original = entry.read_text("utf-8")
+    try:
+        entry.write_text(f"{before}{original}{after}", encoding="utf-8")
+        return LibraryNames(library, profile)
+    finally:
+        entry.write_text(original, encoding="utf-8")
+
+
 def test_names_that_the_library_imports_from_elsewhere_are_imported_so(
     library: LibraryWorkspace, profile: Profile, checker: Checker
 ) -> None:
-    entry = library.entries["@qi/base"]
-    original = entry.read_text("utf-8")
-    try:
-        entry.write_text(f'import {{ z as schema }} from "zod";\n{original}', encoding="utf-8")
-        names = LibraryNames(library, profile)
-    finally:
-        entry.write_text(original, encoding="utf-8")
+    foreign = 'import { z as schema } from "zod";\n'
+    names = names_with(library, profile, "@qi/base", before=foreign)
     repair = mended(checker, names, "export const a = schema.object({});\n")
     assert repair is not None
     assert repair.text.startswith('import { z as schema } from "zod";\n')
@@ -232,14 +240,8 @@ def test_a_type_known_only_by_the_names_convention_is_for_a_person(
 def test_a_parameter_whose_type_is_a_class_imports_the_type(
     library: LibraryWorkspace, profile: Profile, checker: Checker
 ) -> None:
-    entry = library.entries["@qi/core"]
-    original = entry.read_text("utf-8")
     more = "export const built = (builder: ConfigBuilder): ConfigBuilder => builder;\n"
-    try:
-        entry.write_text(original + more, encoding="utf-8")
-        names = LibraryNames(library, profile)
-    finally:
-        entry.write_text(original, encoding="utf-8")
+    names = names_with(library, profile, "@qi/core", after=more)
     text = 'import { built } from "@qi/core";\n\nbuilt(given);\n'
     repair = completed(checker, names, text)
     assert repair is not None
@@ -263,32 +265,21 @@ def test_nothing_is_invented(checker: Checker, names: LibraryNames, text: str) -
     assert completed(checker, names, text) is None
 
 
-def test_a_function_imported_under_another_name_gives_its_parameters_type(
-    checker: Checker, names: LibraryNames
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('import { validationError as invalid } from "@qi/base";\n\ninvalid(reason);\n', "export function invalidExample(reason: string)"),
+        ('import { validationError } from "@qi/base";\n\nconst map = (a: number) => a;\nmap(1);\nvalidationError(reason);\n', "export function validationErrorExample("),
+        ('import { validationError } from "@qi/base";\n\nconst text = "one\\\ntwo";\ntype Lines = `a\nb`;\nvalidationError(reason);\n', '  const text = "one\\\ntwo";\n  type Lines = `a\nb`;\n'),
+    ],
+    ids=["imported under another name", "not named after the block's own", "literals over several lines"],
+)  # fmt: skip
+def test_the_function_around_statements(
+    checker: Checker, names: LibraryNames, text: str, part: str
 ) -> None:
-    text = 'import { validationError as invalid } from "@qi/base";\n\ninvalid(reason);\n'
     repair = completed(checker, names, text)
     assert repair is not None
-    assert "export function invalidExample(reason: string)" in repair.text
-
-
-def test_a_function_is_not_named_after_one_of_the_blocks_own(
-    checker: Checker, names: LibraryNames
-) -> None:
-    text = 'import { validationError } from "@qi/base";\n\nconst map = (a: number) => a;\nmap(1);\nvalidationError(reason);\n'
-    repair = completed(checker, names, text)
-    assert repair is not None
-    assert "export function validationErrorExample(" in repair.text
-
-
-def test_the_values_of_literals_over_several_lines_stay_as_they_are(
-    checker: Checker, names: LibraryNames
-) -> None:
-    literals = 'const text = "one\\\ntwo";\ntype Lines = `a\nb`;\n'
-    text = f'import {{ validationError }} from "@qi/base";\n\n{literals}validationError(reason);\n'
-    repair = completed(checker, names, text)
-    assert repair is not None
-    assert '  const text = "one\\\ntwo";\n  type Lines = `a\nb`;\n' in repair.text
+    assert part in repair.text
 
 
 def test_what_a_taken_declaration_needs_stands_above_it(
