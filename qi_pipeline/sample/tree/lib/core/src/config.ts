@@ -13,6 +13,7 @@ import {
   flatMap,
   flatMapPromise,
   fromAsyncTryCatch,
+  isSuccess,
   match,
   type QiError,
   type Result,
@@ -239,11 +240,7 @@ export class Config {
 
   /** Tells whether a path leads to a setting. */
   has(path: string): boolean {
-    return match(
-      () => true,
-      () => false,
-      this.get(path),
-    );
+    return isSuccess(this.get(path));
   }
 
   /** Copies all settings. */
@@ -289,12 +286,13 @@ export class Config {
 
 /** Thrown by `ValidatedConfig.get` for a path its schema does not know. */
 export class ConfigAccessError extends Error {
-  constructor(
-    message: string,
-    public readonly path: string,
-  ) {
+  override readonly name = "ConfigAccessError";
+  /** The path that was asked for. */
+  readonly path: string;
+
+  constructor(message: string, path: string) {
     super(message);
-    this.name = "ConfigAccessError";
+    this.path = path;
   }
 }
 
@@ -392,37 +390,33 @@ export const safeParseConfig = <T>(
   schema: z.ZodType<T>,
 ): Result<T, ConfigError> => parseWith("Schema parsing failed", data, schema);
 
+const LevelName = z.enum(["debug", "info", "warn", "error"]);
+const Environment = z.enum(["development", "production", "test"]);
+
+/** Where something listens; `port` is the usual one. */
+const address = (port: number) => ({
+  host: z.string().default("localhost"),
+  port: z.coerce.number().default(port),
+});
+
+const Service = z.object({
+  name: z.string(),
+  version: z.string(),
+  environment: Environment.default("development"),
+  ...address(3000),
+});
+const Credentials = z.object({ name: z.string(), user: z.string(), password: z.string() });
+const Logging = z.object({
+  level: LevelName.default("info"),
+  pretty: z.coerce.boolean().default(false),
+});
+
 /** A schema for the settings a common service needs. */
 export const AppConfigSchema = z.object({
-  app: z.object({
-    name: z.string(),
-    version: z.string(),
-    environment: z.enum(["development", "production", "test"]).default("development"),
-    port: z.coerce.number().default(3000),
-    host: z.string().default("localhost"),
-  }),
-  database: z
-    .object({
-      host: z.string(),
-      port: z.coerce.number().default(5432),
-      name: z.string(),
-      user: z.string(),
-      password: z.string(),
-    })
-    .optional(),
-  redis: z
-    .object({
-      host: z.string().default("localhost"),
-      port: z.coerce.number().default(6379),
-      password: z.string().optional(),
-    })
-    .optional(),
-  logging: z
-    .object({
-      level: z.enum(["debug", "info", "warn", "error"]).default("info"),
-      pretty: z.coerce.boolean().default(false),
-    })
-    .optional(),
+  app: Service,
+  database: Credentials.extend({ ...address(5432), host: z.string() }).optional(),
+  redis: z.object({ ...address(6379), password: z.string().optional() }).optional(),
+  logging: Logging.optional(),
 });
 
 /** The settings {@link AppConfigSchema} describes. */
