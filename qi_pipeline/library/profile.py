@@ -148,6 +148,8 @@ class Profile(_Frozen):
     integration: Integration = Integration()
     graded_apps: dict[str, Literal["basic", "intermediate", "advanced", "expert"]] = {}
     """App folder to the category in which the library itself puts it."""
+    interchangeable: dict[str, tuple[tuple[str, ...], ...]] = {}
+    """Package name to groups of functions that take and return the same."""
     conventions: Conventions
     rules: dict[str, Rule]
 

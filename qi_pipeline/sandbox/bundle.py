@@ -7,7 +7,7 @@ comes out belongs to `modules`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def bundle_library(
 
     def build(folder: Path) -> None:
         readable = [workspace.root, workspace.node_modules, toolchain.node_modules, script]
-        outcome = _run_tool(script, request, readable, sandbox)
+        outcome = run_tool(script, request, readable, sandbox)
         if not outcome.succeeded:
             raise QiPipelineError(
                 f"the library at {workspace.root} cannot be bundled for running tests:\n"
@@ -135,7 +135,7 @@ def _run_transpiler(
     script: Path, modules: Mapping[str, str], toolchain: Toolchain, sandbox: Sandbox
 ) -> ProcessOutcome:
     request = {"esbuild": str(toolchain.package("esbuild").resolve()), "modules": dict(modules)}
-    return _run_tool(script, request, [toolchain.node_modules, script], sandbox)
+    return run_tool(script, request, [toolchain.node_modules, script], sandbox)
 
 
 def _require_transpiler(script: Path, toolchain: Toolchain, sandbox: Sandbox) -> None:
@@ -148,9 +148,22 @@ def _require_transpiler(script: Path, toolchain: Toolchain, sandbox: Sandbox) ->
         )
 
 
-def _run_tool(
+def batches(named: Mapping[str, str], characters: int) -> Iterator[dict[str, str]]:
+    """Yield texts by name in portions of at most so many characters; a longer text goes alone."""
+    batch: dict[str, str] = {}
+    for name, text in named.items():
+        if batch and sum(map(len, batch.values())) + len(text) > characters:
+            yield batch
+            batch = {}
+        batch[name] = text
+    if batch:
+        yield batch
+
+
+def run_tool(
     script: Path, request: dict[str, Any], readable: list[Path], sandbox: Sandbox
 ) -> ProcessOutcome:
+    """Run one of the harness's scripts with Node.js in the sandbox; it reads `request` as JSON."""
     return sandbox.run(
         [find_node(), "--max-old-space-size=1024", str(script.resolve())],
         readable=readable,

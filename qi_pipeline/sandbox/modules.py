@@ -14,14 +14,21 @@ such line. The sandbox holds what the process does to the machine.
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.sandbox.bundle import HARNESS, Toolchain, Transpiled, bundle_library, transpile
+from qi_pipeline.sandbox.bundle import (
+    HARNESS,
+    Toolchain,
+    Transpiled,
+    batches,
+    bundle_library,
+    transpile,
+)
 from qi_pipeline.sandbox.limits import MODULE_LIMITS, Limits
 from qi_pipeline.sandbox.sandbox import SCRATCH, Sandbox, find_node
 from qi_pipeline.sandbox.supervisor import ProcessOutcome
@@ -33,6 +40,8 @@ TestStatus = Literal["passed", "failed", "timed_out", "crashed", "no_verdict", "
 MODULE_NAME = "solution"
 """Tests import the module under test as `./solution`."""
 _OUTPUT_SHOWN = 4000
+_CHARACTERS_AT_ONCE = 1 << 20
+"""Of texts that are transpiled together; their JavaScript stays far below the limit of output."""
 _UNSETTLED = (
     "an assertion neither succeeded nor failed: the tests do not wait for it, or the stack ended"
 )
@@ -184,21 +193,9 @@ def _transpile_once(texts: Sequence[str], tester: ModuleTester) -> dict[str, Tra
     distinct = dict.fromkeys(texts)
     named = {str(number): text for number, text in enumerate(distinct)}
     found: dict[str, Transpiled] = {}
-    for batch in _batches(named):
+    for batch in batches(named, _CHARACTERS_AT_ONCE):
         found |= transpile(batch, tester.toolchain, tester.sandbox)
     return {text: found[name] for name, text in named.items()}
-
-
-def _batches(named: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Yield the texts in portions whose JavaScript stays far below the limit of output."""
-    batch: dict[str, str] = {}
-    for name, text in named.items():
-        if batch and sum(map(len, batch.values())) + len(text) > 1 << 20:
-            yield batch
-            batch = {}
-        batch[name] = text
-    if batch:
-        yield batch
 
 
 def _judge(outcome: ProcessOutcome, nonce: str, limits: Limits) -> TestRun:

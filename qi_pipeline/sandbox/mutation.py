@@ -78,14 +78,14 @@ def library_functions(library: LibraryExports) -> tuple[LibraryFunction, ...]:
         for exported in symbols.values():
             declaration = exported.declaration
             symbol = library.symbol_of(declaration) or exported
-            if any(_function_of(node) is not None for node in library.nodes_of(declaration)):
+            if any(function_of(node) is not None for node in library.nodes_of(declaration)):
                 found[symbol.qualified] = LibraryFunction(
                     symbol.qualified, declaration.file, declaration.name
                 )
     return tuple(found[symbol] for symbol in sorted(found))
 
 
-def _function_of(declaring: Node) -> Node | None:
+def function_of(declaring: Node) -> Node | None:
     """Return the function that a declaring node holds; None for one without a body."""
     node: Node | None = declaring
     if declaring.type == "variable_declarator":
@@ -458,7 +458,7 @@ def with_wrong_body(library: LibraryExports, function: LibraryFunction) -> str:
     """Return the function's file with a body that returns undefined and does nothing."""
     module = library.modules[function.file]
     edits = []
-    for node in _definitions(library, function):
+    for node in definitions_of(library, function):
         body = node.child_by_field_name("body") or node
         block = body.type == "statement_block"
         wrong = "{ return undefined as never; }" if block else "undefined as never"
@@ -466,10 +466,10 @@ def with_wrong_body(library: LibraryExports, function: LibraryFunction) -> str:
     return _edited(module, edits)
 
 
-def _definitions(library: LibraryExports, function: LibraryFunction) -> list[Node]:
+def definitions_of(library: LibraryExports, function: LibraryFunction) -> list[Node]:
     """Return the function's nodes that have a body: no overload, no type of the same name."""
     declaration = library.declared_in(function.file)[function.name]
-    found = map(_function_of, library.nodes_of(declaration))
+    found = map(function_of, library.nodes_of(declaration))
     return [node for node in found if node is not None]
 
 
@@ -501,7 +501,7 @@ def with_body(library: LibraryExports, function: LibraryFunction, text: str) -> 
     module = library.modules[function.file]
     call = f"return ({_MADE} ??= {_FACTORY}()).apply(this, values);"
     edits = []
-    for node in _definitions(library, function):
+    for node in definitions_of(library, function):
         name = f" {function.name}" if node.type.endswith("declaration") else ""
         code = f"function{name}(this: unknown, ...values: never[]): never {{ {call} }}"
         edits.append((node.start_byte, node.end_byte, code))

@@ -129,6 +129,11 @@ def test_types_and_conventions_speak_of_packages_and_symbols_that_exist(profile:
     symbols = {name.split(":")[1] for name in profile.type_of_symbol}
     assert set(profile.conventions.combinators) <= symbols
     assert set(profile.conventions.category_arguments) <= symbols
+    assert set(profile.interchangeable) <= packages
+    for package, groups in profile.interchangeable.items():
+        names = [name for group in groups for name in group]
+        assert len(names) == len(set(names)), "a function is in two groups"
+        assert {f"{package}:{name}" for name in names} <= set(profile.type_of_symbol)
 
 
 def test_a_profile_is_frozen(profile: Profile) -> None:
