@@ -1,15 +1,16 @@
-"""The import statements of a module that is being repaired.
+"""The import statements of a module that is being repaired or completed.
 
 Flows in: a parsed module and the library's names. Flows out: the module's text with some names
 imported, dropped, or imported as types, every other statement as it was. Which of that is wanted is
-decided in `repair`.
+decided in `repair`, and for a model's answers in `evaluation`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qi_pipeline.extraction.exports import read_imports
-from qi_pipeline.extraction.syntax import Module, text_of, walk
+from qi_pipeline.extraction.exports import declared_names, read_imports
+from qi_pipeline.extraction.scopes import Scopes
+from qi_pipeline.extraction.syntax import Module, parse_module, text_of, walk
 from qi_pipeline.validation.names import LibraryNames
 
 
@@ -161,6 +162,28 @@ def import_of(name: str, names: LibraryNames) -> tuple[str, ImportItem] | None:
     if item is None:
         return None
     return item.specifier, ImportItem(name, item.imported, item.type_only)
+
+
+def import_mentioned(text: str, names: LibraryNames) -> tuple[str, tuple[str, ...]]:
+    """Import what a module mentions of the library and neither declares nor imports.
+
+    Returns the text and the names whose imports were added, sorted.
+    """
+    module = parse_module(text)
+    imports = ModuleImports(module, names)
+    declared = {
+        name for statement in module.root.named_children for name, _, _ in declared_names(statement)
+    }
+    known = names.exports.keys() | names.foreign_imports.keys()
+    scopes = Scopes(module.root, known - imports.locals() - declared)
+    mentioned = sorted({text_of(mention) for mention in scopes.free_mentions(module.root)})
+    added = []
+    for name in mentioned:
+        found = import_of(name, names)
+        if found is not None:
+            imports.add(*found)
+            added.append(name)
+    return imports.rendered(), tuple(added)
 
 
 def _names_of_types_only(module: Module) -> frozenset[str]:

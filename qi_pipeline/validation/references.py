@@ -67,6 +67,9 @@ class Binding:
         return self.specifier.startswith(".")
 
 
+_SPECIFIERS = frozenset({"import_specifier", "namespace_import", "export_specifier"})
+
+
 @dataclass(frozen=True)
 class Call:
     """A call or `new`, with what it calls."""
@@ -252,10 +255,14 @@ class References:
         )
 
     def used_symbols(self) -> tuple[str, ...]:
-        """Return the exports that the module calls, constructs or accesses statically, sorted."""
+        """Return the exports that the module calls, accesses statically or passes on, sorted."""
         found = {call.symbol for call in self.calls}
         for access in self.module.accesses:
-            found.add(self._symbol_of(access.target))
+            found |= {self._symbol_of(access.target), self._symbol_of(access.node)}
+        for node in self.module.of_type("identifier", "shorthand_property_identifier"):
+            if node.parent is not None and node.parent.type not in _SPECIFIERS:
+                found.add(self._symbol_of(node))
+        found.update(symbol for _, symbol in self._shorthands())
         return tuple(sorted(symbol for symbol in found if symbol is not None))
 
     def _symbol_of(self, expression: Node | None) -> str | None:

@@ -17,7 +17,12 @@ from tree_sitter import Node
 from qi_pipeline.extraction.exports import Symbol, declared_names, read_imports
 from qi_pipeline.extraction.scopes import Scopes
 from qi_pipeline.extraction.syntax import Module, ancestors, parse_module, text_of, walk
-from qi_pipeline.validation.module_imports import ImportItem, ModuleImports, import_of
+from qi_pipeline.validation.module_imports import (
+    ImportItem,
+    ModuleImports,
+    import_mentioned,
+    import_of,
+)
 from qi_pipeline.validation.names import LibraryNames, ParameterType
 from qi_pipeline.validation.staleness import (
     missing_export,
@@ -335,20 +340,8 @@ class _Work:
             for name in taken
             if not offered[name].is_definition
         ]
-        self._import_mentioned()
+        self.text, _ = import_mentioned(self.text, self.names)
         return set(taken)
-
-    def _import_mentioned(self) -> None:
-        """Import what the taken declarations mention."""
-        module = parse_module(self.text)
-        imports = ModuleImports(module, self.names)
-        known = self.names.exports.keys() | self.names.foreign_imports.keys()
-        scopes = Scopes(module.root, known - imports.locals() - _declared(module))
-        for name in sorted({text_of(mention) for mention in scopes.free_mentions(module.root)}):
-            found = import_of(name, self.names)
-            if found is not None:
-                imports.add(*found)
-        self.text = imports.rendered()
 
     def _cut(self, module: Module, statements: Sequence[Node]) -> None:
         """Remove statements of the module with the comments that stand right above them."""

@@ -22,7 +22,7 @@ class Diagnostic(BaseModel):
     """The library's function or member at whose call the compiler complains, as it is written."""
 
 
-VALIDATION_VERSION = "3"
+VALIDATION_VERSION = "4"
 """Goes up whenever an equal module may get another verdict, or an equal row another grade."""
 
 Severity = Literal["error", "warning"]
@@ -51,7 +51,7 @@ class Verdict(BaseModel):
     diagnostics: tuple[Diagnostic, ...]
     rules: tuple[RuleViolation, ...]
     symbols: tuple[str, ...]
-    """Exported library symbols the module calls, as `package:name`, sorted."""
+    """Exported library symbols the module calls or passes on, as `package:name`, sorted."""
 
     @property
     def complies(self) -> bool:

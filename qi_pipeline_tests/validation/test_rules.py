@@ -126,7 +126,7 @@ def test_the_line_is_that_of_the_violation_after_characters_outside_the_basic_pl
 SYMBOLS = [
     ('import { success as ok } from "@qi/base"; ok(1);', ("@qi/base:success",)),
     ('import { Ok } from "@qi/base"; Ok(1);', ("@qi/base:Ok",)),
-    ('import { tryCatch } from "@qi/base"; export const f = tryCatch;', ()),
+    ('import { tryCatch } from "@qi/base"; export const f = tryCatch;', ("@qi/base:tryCatch",)),
     ('import * as b from "@qi/base"; b.success(1);', ("@qi/base:success",)),
     ('import * as c from "@qi/core"; c.ConfigBuilder.fromObject({});', ("@qi/core:ConfigBuilder",)),
     ('import { ConfigBuilder } from "@qi/core"; new ConfigBuilder({});', ("@qi/core:ConfigBuilder",)),
@@ -137,13 +137,20 @@ SYMBOLS = [
     ('import { success } from "@qi/base"; const x = await success<number>(1); export { x };', ("@qi/base:success",)),
     ('const { success } = await import("@qi/base"); const b = await import("@qi/base"); b.success(success);', ("@qi/base:success",)),
     ('import { nothing } from "@qi/base"; nothing();', ()),
+    ('import { success } from "@qi/base"; [1].map(success);', ("@qi/base:success",)),
+    ('import { success as ok } from "@qi/base"; const f = { make: ok };', ("@qi/base:success",)),
+    ('import { success } from "@qi/base"; const f = { success };', ("@qi/base:success",)),
+    ('import * as b from "@qi/base"; [1].map(b.success);', ("@qi/base:success",)),
+    ('import { success } from "@qi/base"; export { success };', ()),
+    ('import { success } from "@qi/base"; const f = (success: number) => [success];', ()),
+    ('import { success } from "@qi/base";', ()),
     ('import { map } from "other"; map();', ()),
     ('import { configError } from "@qi/core"; import { success } from "@qi/base"; success(configError("x"));', ("@qi/base:success", "@qi/core:configError")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "symbols"), SYMBOLS)
-def test_symbols_are_the_exports_the_module_calls(
+def test_symbols_are_the_exports_the_module_calls_or_passes_on(
     checker: Checker, code: str, symbols: tuple[str, ...]
 ) -> None:
     assert checker.check_module(code).symbols == symbols
