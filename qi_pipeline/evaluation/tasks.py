@@ -4,15 +4,15 @@ Flows in: a JSON Lines file with one task per line. Flows out: frozen `Task` rec
 Asking a model and scoring its answers do not belong here.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from qi_pipeline.artefacts import content_hash
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evaluation.lines import read_records
 from qi_pipeline.extraction.pattern import Category, PatternType
 
 Forbidden = Literal[
@@ -44,7 +44,8 @@ class Task(BaseModel):
 
     id: _Text
     category: Category
-    pattern_type: PatternType
+    pattern_type: PatternType | None = None
+    """None for general TypeScript, which no convention of the library is asked of."""
     prompt: _Text
     entry_point: Annotated[str, Field(pattern=r"^[A-Za-z_$][\w$]*$")]
     """Name of the value that the answer must export."""
@@ -58,7 +59,12 @@ class Task(BaseModel):
 
 def bundled_suite() -> Path:
     """Return the path of the task suite that comes with this package."""
-    return Path(__file__).with_name("tasks") / "foundation.jsonl"
+    return Path(__file__).with_name("tasks") / "qicore.jsonl"
+
+
+def general_suite() -> Path:
+    """Return the path of the tasks in general TypeScript, which show what a model forgot."""
+    return Path(__file__).with_name("tasks") / "general.jsonl"
 
 
 def load_tasks(path: Path) -> tuple[Task, ...]:
@@ -67,38 +73,19 @@ def load_tasks(path: Path) -> tuple[Task, ...]:
     Raises QiPipelineError, naming file, line and field, when the file is missing or empty, a line
     is not a task, or an id occurs twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise QiPipelineError(f"cannot read the task suite {path}: {error}") from error
     tasks: list[Task] = []
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        task = _parse_task(line, f"{path}:{number}")
+    first_line: dict[str, str] = {}
+    for where, task in read_records(path, Task, "the task suite"):
         if task.id in first_line:
             raise QiPipelineError(
-                f"{path}:{number} id: {task.id!r} is already the task of line "
-                f"{first_line[task.id]}; every task needs an id of its own"
+                f"{where} id: {task.id!r} is already the task of {first_line[task.id]}; every task "
+                "needs an id of its own"
             )
-        first_line[task.id] = number
+        first_line[task.id] = where
         tasks.append(task)
     if not tasks:
         raise QiPipelineError(f"{path} holds no task; expected one JSON object per line")
     return tuple(tasks)
-
-
-def _parse_task(line: str, where: str) -> Task:
-    try:
-        return Task.model_validate(json.loads(line))
-    except json.JSONDecodeError as error:
-        raise QiPipelineError(f"{where} is not JSON: {error.msg}") from error
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'task'}: {item['msg']}" for item in error.errors()
-        )
-        raise QiPipelineError(f"{where} {problems}") from error
 
 
 def tasks_hash(tasks: Iterable[Task]) -> str:

@@ -52,8 +52,13 @@ def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
 
 def test_a_repeated_id_is_refused_with_both_lines(tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "suite.jsonl", row(make_task("a")), row(make_task("a")))
-    with pytest.raises(QiPipelineError, match=r"suite\.jsonl:2 id: 'a' .* line 1"):
+    with pytest.raises(QiPipelineError, match=r"suite\.jsonl:2 id: 'a' .*suite\.jsonl:1"):
         load_tasks(suite)
+
+
+def test_a_general_task_has_no_pattern_type(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path / "suite.jsonl", {**row(make_task()), "pattern_type": None})
+    assert load_tasks(suite)[0].pattern_type is None
 
 
 def test_missing_and_empty_suites_are_refused(tmp_path: Path) -> None:
