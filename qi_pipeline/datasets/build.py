@@ -1,21 +1,35 @@
 """Write the training files of one set of validated patterns.
 
-Flows in: `ValidatedPattern` rows, a profile, the snapshot they come from and the fix pairs of its
-history. Flows out: a folder
-with every format, the split manifest, the card and the counts. The same rows and pairs in any order
-give the same bytes. Naming the folder and renaming it into place is the caller's part, through
-`artefacts.build_directory` and `datasets_key`.
+Flows in: `ValidatedPattern` rows, a profile, the snapshot they come from, the fix pairs of its
+history and the tasks that a model will be measured on. Flows out: a folder with every format, the
+split manifest, the overlaps with the tasks, the card and the counts. The same rows, pairs and tasks
+in any order give the same bytes. Naming the folder and renaming it into place is the caller's part,
+through `artefacts.build_directory` and `datasets_key`.
 """
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from qi_pipeline.artefacts import content_hash, write_bytes, write_json, write_jsonl, write_text
+from qi_pipeline.artefacts import (
+    content_hash,
+    read_jsonl,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from qi_pipeline.datasets.card import render_card
+from qi_pipeline.datasets.contamination import (
+    OverlapReport,
+    OverlapRow,
+    SampleText,
+    TaskText,
+    find_overlaps,
+)
 from qi_pipeline.datasets.fix_pairs import FixPair
 from qi_pipeline.datasets.formats import (
     alpaca_record,
@@ -37,7 +51,7 @@ from qi_pipeline.recognition.duplicates import cluster_near_duplicates
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.validation.verdict import ValidatedPattern
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """To be raised when equal rows give other files, so that folders of the old form are not reused."""
 DEFAULT_VALIDATION_FRACTION: Final = 0.1
 DEFAULT_SEED: Final = 42
@@ -45,6 +59,14 @@ DEFAULT_MAX_CHARACTERS: Final = 3600
 """About 1,200 tokens of TypeScript at three characters each."""
 _PAIR_TYPE: Final = "fix_pair"
 """What stands for a pattern type in the counts of fix pairs."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    validation_fraction: float
+    seed: int
+    max_characters: int
+    max_phrasings: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,13 @@ class _Dataset:
     test_cases: frozenset[str]
     """Ids of the patterns that are test cases or stand among them."""
     system_prompt: str
+    overlaps: OverlapReport
+
+    @property
+    def exported(self) -> list[Pattern]:
+        """The patterns that overlap with no task."""
+        overlapping = {row.sample for row in self.overlaps.patterns}
+        return [pattern for pattern in self.patterns if pattern.id not in overlapping]
 
     def types(self) -> dict[str, str]:
         """Return the id of each pattern and fix pair to the type that splits are balanced over."""
@@ -82,6 +111,7 @@ def datasets_key(
     profile: Profile,
     fix_pairs: Iterable[FixPair] = (),
     *,
+    tasks: Iterable[TaskText] = (),
     validation_fraction: float = DEFAULT_VALIDATION_FRACTION,
     seed: int = DEFAULT_SEED,
     max_characters: int = DEFAULT_MAX_CHARACTERS,
@@ -105,6 +135,7 @@ def datasets_key(
                 for row in sorted(rows, key=lambda row: row.pattern.id)
             ],
             "fix_pairs": [pair.model_dump(mode="json") for pair in _ordered(fix_pairs)],
+            "tasks": [asdict(task) for task in _sorted_tasks(tasks)],
             "profile": profile.model_dump(mode="json"),
             "options": [validation_fraction, seed, max_characters, max_phrasings],
         }
@@ -118,6 +149,7 @@ def build_datasets(  # noqa: PLR0913 - what to build from, and the options of th
     destination: Path,
     fix_pairs: Iterable[FixPair] = (),
     *,
+    tasks: Iterable[TaskText] = (),
     validation_fraction: float = DEFAULT_VALIDATION_FRACTION,
     seed: int = DEFAULT_SEED,
     max_characters: int = DEFAULT_MAX_CHARACTERS,
@@ -125,34 +157,26 @@ def build_datasets(  # noqa: PLR0913 - what to build from, and the options of th
 ) -> DatasetSummary:
     """Write every file of the data set into the folder `destination` and return the counts.
 
-    Only usable rows become samples; rejected ones are counted by reason. Samples of more than
-    `max_characters` (prompt and answer) are left out of the parquet files and counted.
+    Only usable rows become samples; rejected ones are counted by reason. Samples and patterns that
+    overlap with one of the `tasks` (see `contamination`) are left out of every file and counted.
+    Samples of more than `max_characters` (prompt and answer) are left out of the parquet files and
+    counted.
 
     Raises QiPipelineError when an id occurs twice, when the snapshot is not the one that the rows
     come from, or when fewer than two patterns, or nothing that is not a near-duplicate of the rest,
     are left to train on.
     """
     rows = sorted(rows, key=lambda row: row.pattern.id)
+    settings = _Options(validation_fraction, seed, max_characters, max_phrasings)
     dataset = _assemble(
-        rows,
-        profile,
-        snapshot,
-        _ordered(fix_pairs),
-        validation_fraction=validation_fraction,
-        seed=seed,
-        max_characters=max_characters,
-        max_phrasings=max_phrasings,
+        rows, profile, snapshot, _ordered(fix_pairs), _sorted_tasks(tasks), settings
     )
     summary = _summarize(dataset, rows)
-    options = {
-        "validation_fraction": validation_fraction,
-        "seed": seed,
-        "max_characters": max_characters,
-        "max_phrasings": max_phrasings,
-    }
+    options = asdict(settings)
     destination.mkdir(parents=True, exist_ok=True)
     _write_samples(dataset, destination)
     write_json(destination / "splits.json", {"options": options, "samples": _manifest(dataset)})
+    write_json(destination / "overlaps.json", dataset.overlaps.model_dump(mode="json"))
     write_text(destination / "README.md", render_card(summary, snapshot, profile, options))
     write_json(destination / "summary.json", summary.model_dump(mode="json"))
     return summary
@@ -169,6 +193,23 @@ def read_summary(directory: Path) -> DatasetSummary:
     return DatasetSummary.model_validate_json(path.read_bytes())
 
 
+def read_overlaps(directory: Path) -> OverlapReport:
+    """Return what a data set written earlier had in common with the tasks.
+
+    Raises QiPipelineError when `directory` holds none.
+    """
+    path = directory / "overlaps.json"
+    if not path.is_file():
+        raise QiPipelineError(
+            f"{directory} holds no data set (no overlaps.json); run `qi datasets`"
+        )
+    return OverlapReport.model_validate_json(path.read_bytes())
+
+
+def _sorted_tasks(tasks: Iterable[TaskText]) -> list[TaskText]:
+    return sorted(tasks, key=lambda task: task.id)
+
+
 def _ordered(fix_pairs: Iterable[FixPair]) -> list[FixPair]:
     return sorted(fix_pairs, key=lambda pair: pair.id)
 
@@ -178,11 +219,8 @@ def _assemble(
     profile: Profile,
     snapshot: Snapshot,
     fix_pairs: Sequence[FixPair],
-    *,
-    validation_fraction: float,
-    seed: int,
-    max_characters: int,
-    max_phrasings: int,
+    tasks: Sequence[TaskText],
+    options: _Options,
 ) -> _Dataset:
     kept = [row for row in rows if row.usable]
     _refuse_repeated([row.pattern.id for row in rows] + [pair.id for pair in fix_pairs])
@@ -193,25 +231,28 @@ def _assemble(
         profile,
         read_reference(snapshot, profile, patterns),
         fix_pairs=fix_pairs,
-        max_phrasings=max_phrasings,
+        max_phrasings=options.max_phrasings,
     )
+    overlaps = _overlaps(tasks, patterns, synthesis.samples)
+    synthesis = replace(synthesis, samples=_without(synthesis.samples, overlaps.overlaps))
     tests = frozenset(p.id for p in patterns if p.source_kind == "test")
     modules = [s for s in synthesis.samples if s.kind in PARQUET_KINDS and s.origin not in tests]
     trainable = frozenset(
         sample.id
         for sample in modules
-        if characters_of(sample, profile.system_prompt) <= max_characters
+        if characters_of(sample, profile.system_prompt) <= options.max_characters
     )
     if not trainable:
         raise QiPipelineError(
             f"none of {len(synthesis.samples)} samples can be trained on: "
             f"{len(synthesis.samples) - len(modules)} are test cases or explanations and "
-            f"{len(modules)} are longer than max_characters = {max_characters}"
+            f"{len(modules)} are longer than max_characters = {options.max_characters} "
+            f"({overlaps.removed} more overlap with a task)"
         )
     assignments = assign_splits(
         _split_items(kept, fix_pairs, synthesis.samples, trainable),
-        validation_fraction=validation_fraction,
-        seed=seed,
+        validation_fraction=options.validation_fraction,
+        seed=options.seed,
     )
     return _Dataset(
         patterns,
@@ -221,7 +262,68 @@ def _assemble(
         trainable,
         tests,
         profile.system_prompt,
+        overlaps,
     )
+
+
+def _overlaps(
+    tasks: Sequence[TaskText], patterns: Sequence[Pattern], samples: Sequence[Sample]
+) -> OverlapReport:
+    ids = {sample.id for sample in samples}
+    rows: list[OverlapRow] = []
+    texts = [*map(sample_text, samples), *map(_pattern_text, patterns)]
+    # What was a common phrase may be one no longer without the texts that are left out.
+    while found := find_overlaps(tasks, texts):
+        rows += found
+        overlapping = {row.sample for row in found}
+        texts = [text for text in texts if text.id not in overlapping]
+    rows.sort(key=lambda row: (row.task_id, row.sample))
+    overlaps = tuple(row for row in rows if row.sample in ids)
+    return OverlapReport(
+        tasks=len(tasks),
+        samples=len(samples),
+        removed=len({row.sample for row in overlaps}),
+        overlaps=overlaps,
+        patterns=tuple(row for row in rows if row.sample not in ids),
+    )
+
+
+def remaining_overlaps(directory: Path, tasks: Iterable[TaskText]) -> tuple[OverlapRow, ...]:
+    """Return what a data set written earlier still has in common with tasks, by its files alone.
+
+    Nothing, unless the tasks are others than those that it was built with. Conversations hold every
+    sample of the parquet files. Raises QiPipelineError when `directory` holds no data set.
+    """
+    read_overlaps(directory)
+    conversations = json.loads((directory / "qi-conversations.json").read_text("utf-8"))
+    samples = [_conversation_text(row["id"], row["messages"]) for row in conversations]
+    patterns = [
+        _pattern_text(Pattern.model_validate(row))
+        for row in read_jsonl(directory / "qi-patterns.jsonl")
+    ]
+    return find_overlaps(_sorted_tasks(tasks), [*samples, *patterns])
+
+
+def _conversation_text(name: str, messages: Sequence[Mapping[str, str]]) -> SampleText:
+    """Return a sample by what was written of it; its answer stands in a block of the prompt."""
+    said = "\n\n".join(turn["content"] for turn in messages if turn["role"] != "system")
+    return SampleText(name, said, "", name.rpartition("-")[0])
+
+
+def sample_text(sample: Sample) -> SampleText:
+    """Return what of a sample is compared with tasks: an explanation is prose, not code."""
+    if sample.kind == "explain":
+        return SampleText(sample.id, f"{sample.prompt}\n\n{sample.answer}", "", sample.origin)
+    return SampleText(sample.id, sample.prompt, sample.answer, sample.origin)
+
+
+def _pattern_text(pattern: Pattern) -> SampleText:
+    return SampleText(pattern.id, pattern.instruction, pattern.implementation, pattern.id)
+
+
+def _without(samples: Sequence[Sample], overlaps: Iterable[OverlapRow]) -> tuple[Sample, ...]:
+    overlapping = {row.sample for row in overlaps}
+    return tuple(sample for sample in samples if sample.id not in overlapping)
 
 
 def _refuse_repeated(ids: Sequence[str]) -> None:
@@ -313,7 +415,7 @@ def _declaration(source_file: str, container: str) -> str:
 
 
 def _summarize(dataset: _Dataset, rows: Sequence[ValidatedPattern]) -> DatasetSummary:
-    patterns, samples = dataset.patterns, dataset.synthesis.samples
+    patterns, samples = dataset.exported, dataset.synthesis.samples
     types = dataset.types()
     train, validation = dataset.rows_of("train"), dataset.rows_of("validation")
     test_cases = sum(sample.origin in dataset.test_cases for sample in samples)
@@ -323,7 +425,7 @@ def _summarize(dataset: _Dataset, rows: Sequence[ValidatedPattern]) -> DatasetSu
     )
     return DatasetSummary(
         patterns=len(patterns),
-        rejected_patterns=len(rows) - len(patterns),
+        rejected_patterns=len(rows) - len(dataset.patterns),
         rejection_reasons=count_rejections(rows),
         patterns_by_type=count_values(pattern.type for pattern in patterns),
         patterns_by_category=count_values(pattern.category for pattern in patterns),
@@ -335,6 +437,9 @@ def _summarize(dataset: _Dataset, rows: Sequence[ValidatedPattern]) -> DatasetSu
         ambiguous=dataset.synthesis.ambiguous,
         repeated=dataset.synthesis.repeated,
         leaking=dataset.synthesis.leaking,
+        tasks=dataset.overlaps.tasks,
+        overlapping=dataset.overlaps.removed,
+        overlapping_patterns=len(dataset.patterns) - len(patterns),
         test_cases=test_cases,
         explanations=explanations,
         too_long=len(samples) - test_cases - explanations - len(dataset.trainable),
@@ -390,7 +495,7 @@ def _write_samples(dataset: _Dataset, destination: Path) -> None:
         kinds[sample.origin].add(sample.kind)
     write_jsonl(
         destination / "qi-patterns.jsonl",
-        [pattern_record(pattern, kinds[pattern.id]) for pattern in dataset.patterns],
+        [pattern_record(pattern, kinds[pattern.id]) for pattern in dataset.exported],
     )
     _write_list(destination / "qi-patterns-alpaca.json", [alpaca_record(s) for s in samples])
     _write_list(

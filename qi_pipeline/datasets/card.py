@@ -9,10 +9,12 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from qi_pipeline.datasets.contamination import MOST_HOLDERS, RUN_WORDS
 from qi_pipeline.datasets.leaks import LONG_RUN, SHORT_RUN
 from qi_pipeline.datasets.samples import TaskKind
 from qi_pipeline.datasets.summary import DatasetSummary
 from qi_pipeline.library.profile import Profile
+from qi_pipeline.recognition.duplicates import NEAR_DUPLICATE_THRESHOLD
 from qi_pipeline.source.snapshot import Snapshot
 
 _KINDS: dict[TaskKind, str] = {
@@ -40,6 +42,7 @@ message) and `completion` (assistant message): prompt-completion rows, of which 
 completion only |
 | `splits.json` | `samples`: sample id to `split`, `group`, `kind` and whether it is in the \
 parquet files |
+| `overlaps.json` | what was left out because it overlaps with a task of the evaluation |
 | `summary.json` | the counts of this page |
 """
 
@@ -156,6 +159,14 @@ Of the questions, {summary.ambiguous} were dropped because another sample answer
 differently, {summary.repeated} because they repeat a sample, and {summary.leaking} because they
 show their answer: {LONG_RUN} consecutive tokens of a body ({SHORT_RUN} to {LONG_RUN} of a short
 one) beside signatures, types and given code.
+
+## Contamination
+
+{summary.overlapping} samples were left out of every file, and {summary.overlapping_patterns}
+patterns out of `qi-patterns.jsonl`, because they overlap with one of the {summary.tasks} tasks that
+the model is measured on: prompts or code are near-duplicates (Jaccard index of at least
+{NEAR_DUPLICATE_THRESHOLD} on 5-token shingles), or share {RUN_WORDS} consecutive words that at
+most {MOST_HOLDERS} tasks and patterns hold. Import lines and comments do not count.
 """
 
 

@@ -22,7 +22,7 @@ class DatasetSummary(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     patterns: int
-    """Kept patterns: lines of `qi-patterns.jsonl`."""
+    """Kept patterns that overlap with no task: lines of `qi-patterns.jsonl`."""
     rejected_patterns: int
     rejection_reasons: dict[str, int]
     """Reason to rejected patterns; a pattern with two reasons counts under both."""
@@ -41,6 +41,12 @@ class DatasetSummary(BaseModel):
     """Samples dropped because the same question has the same answer already."""
     leaking: int
     """Samples dropped because their question shows their answer."""
+    tasks: int
+    """Tasks of the evaluation that the samples were compared with."""
+    overlapping: int
+    """Samples dropped because they are too much like one of those tasks."""
+    overlapping_patterns: int
+    """Kept patterns left out of `qi-patterns.jsonl` for the same reason."""
     test_cases: int
     """Samples of test cases: in every file but the two parquet files."""
     explanations: int

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -11,8 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qi_pipeline.artefacts import build_directory, directory_hash, read_jsonl
-from qi_pipeline.datasets.build import build_datasets, datasets_key, read_summary
+from qi_pipeline.datasets.build import (
+    build_datasets,
+    datasets_key,
+    read_overlaps,
+    read_summary,
+    remaining_overlaps,
+)
 from qi_pipeline.datasets.card import read_licenses, source_name
+from qi_pipeline.datasets.contamination import TaskText
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.extraction.pattern import Pattern
 from qi_pipeline.library.profile import Profile
@@ -23,6 +31,7 @@ from qi_pipeline_tests.datasets.conftest import LIBRARY, build_pair, build_row, 
 FILES = {
     *("qi-patterns.jsonl", "qi-patterns-alpaca.json", "qi-conversations.json"),
     *("train.parquet", "validation.parquet", "splits.json", "README.md", "summary.json"),
+    "overlaps.json",
 }
 
 
@@ -332,3 +341,115 @@ def test_the_card_names_a_source_without_paths_or_credentials(source: str, name:
 def test_a_manifest_without_a_licence_is_no_licence(manifest: str, snapshot: Snapshot) -> None:
     (snapshot.root / "package.json").write_text(manifest)
     assert read_licenses(snapshot) == ()
+
+
+@pytest.fixture
+def tasks() -> list[TaskText]:
+    """Return one task whose reference is the code of row 7, and one that is like nothing here."""
+    code = build_row(7).pattern.implementation
+    copied = TaskText("copied", "Keep orders sound.", code)
+    return [copied, TaskText("fresh", "Add two numbers.", "export const add = 1;")]
+
+
+def test_what_overlaps_with_a_task_is_in_no_file(
+    rows: list[ValidatedPattern],
+    profile: Profile,
+    snapshot: Snapshot,
+    tasks: list[TaskText],
+    tmp_path: Path,
+) -> None:
+    plain = build_datasets(rows, profile, snapshot, tmp_path / "plain")
+    summary = build_datasets(rows, profile, snapshot, tmp_path / "clean", tasks=tasks)
+    # The module's rows differ from it in numbers and names only, but their prompts differ too.
+    assert (summary.overlapping_patterns, summary.tasks) == (1, 2)
+    assert summary.patterns == plain.patterns - 1
+    assert summary.rejected_patterns == plain.rejected_patterns
+    assert summary.samples == plain.samples - summary.overlapping
+    origin = f"{7:016x}"
+    assert any(f'"{origin}-' in path.read_text() for path in (tmp_path / "plain").glob("*.json"))
+    for path in (tmp_path / "clean").iterdir():
+        if path.suffix == ".parquet":
+            ids = {row["id"] for row in pq.read_table(path).to_pylist()}
+            assert not any(name.startswith(origin) for name in ids)
+        elif path.name != "overlaps.json":
+            assert "checkOrder7 " not in path.read_text()
+            assert origin not in path.read_text()
+
+
+def test_the_overlaps_are_written_down(
+    rows: list[ValidatedPattern],
+    profile: Profile,
+    snapshot: Snapshot,
+    tasks: list[TaskText],
+    tmp_path: Path,
+) -> None:
+    twice = [*tasks, replace(tasks[0], id="copied again")]
+    summary = build_datasets(rows, profile, snapshot, tmp_path / "d", tasks=twice)
+    overlaps = read_overlaps(tmp_path / "d")
+    assert (overlaps.tasks, overlaps.removed) == (3, summary.overlapping)
+    assert len(overlaps.overlaps) == 2 * overlaps.removed
+    assert overlaps.samples == summary.samples + summary.overlapping
+    assert {row.sample for row in overlaps.patterns} == {f"{7:016x}"}
+    assert {row.task_id for row in overlaps.overlaps} == {"copied", "copied again"}
+    assert len({row.sample for row in overlaps.overlaps}) == summary.overlapping
+    card = (tmp_path / "d" / "README.md").read_text()
+    assert f"{summary.overlapping} samples were left out of every file, and 1" in card
+    with pytest.raises(QiPipelineError, match="run `qi datasets`"):
+        read_overlaps(tmp_path)
+
+
+def test_nothing_remains_of_the_tasks_that_it_was_built_with(
+    rows: list[ValidatedPattern],
+    profile: Profile,
+    snapshot: Snapshot,
+    tasks: list[TaskText],
+    tmp_path: Path,
+) -> None:
+    plain, clean = tmp_path / "plain", tmp_path / "clean"
+    build_datasets(rows, profile, snapshot, plain)
+    build_datasets(rows, profile, snapshot, clean, tasks=tasks)
+    assert remaining_overlaps(clean, tasks) == ()
+    found = read_overlaps(clean)
+    assert set(remaining_overlaps(plain, tasks)) == {*found.overlaps, *found.patterns}
+
+
+def test_a_phrase_is_common_only_among_what_is_left(
+    profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    phrase = (
+        "Answer with one complete module that compiles and keeps every convention of the house."
+    )
+    rows = [
+        build_row(n, instruction=f"Check {n} orders. {phrase}") if n < 10 else build_row(n)
+        for n in range(20)
+    ]
+    prompt = f"We sort the post of a whole street by hand, house after house. {phrase}"
+    # The task and ten patterns hold the phrase: one too many for evidence.
+    unlike = [TaskText("asks", prompt, "export {};")]
+    summary = build_datasets(rows, profile, snapshot, tmp_path / "a", tasks=unlike)
+    assert summary.overlapping_patterns == 0
+    # One of them goes because its code is a task's reference; then it is evidence.
+    alike = [TaskText("asks", prompt, rows[0].pattern.implementation)]
+    summary = build_datasets(rows, profile, snapshot, tmp_path / "b", tasks=alike)
+    assert summary.overlapping_patterns == 10
+    assert remaining_overlaps(tmp_path / "b", alike) == ()
+
+
+def test_the_tasks_decide_the_name_of_the_folder(
+    rows: list[ValidatedPattern], profile: Profile, tasks: list[TaskText]
+) -> None:
+    keys = [
+        datasets_key(rows, profile, tasks=chosen)
+        for chosen in ((), tasks, tasks[:1], [replace(tasks[0], prompt="Else."), tasks[1]])
+    ]
+    assert len(set(keys)) == len(keys)
+    assert datasets_key(rows, profile, tasks=tasks[::-1]) == keys[1]
+
+
+def test_a_data_set_of_nothing_but_overlaps_is_refused(
+    profile: Profile, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    few = [build_row(number) for number in range(3)]
+    tasks = [TaskText(row.pattern.id, "Same.", row.pattern.implementation) for row in few]
+    with pytest.raises(QiPipelineError, match=r"\(\d+ more overlap with a task\)"):
+        build_datasets(few, profile, snapshot, tmp_path / "d", tasks=tasks)
