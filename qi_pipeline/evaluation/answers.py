@@ -1,17 +1,19 @@
 """Find the TypeScript module inside a model's answer, by parsing.
 
-Flows in: the text a model wrote, prose and fences included. Flows out: the code and how it was
-found. Candidates are judged by the TypeScript grammar rather than by their looks, as EvalPlus does
-(`evalplus/sanitize.py`). Judging the code itself does not belong here.
+Flows in: the text a model wrote, prose and fences included. Flows out: the code, how it was found,
+and which imports were completed. Candidates are told apart by the TypeScript grammar rather than
+by their looks, as EvalPlus does (`evalplus/sanitize.py`). Judging the code does not belong here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
 
 from tree_sitter import Node
 
 from qi_pipeline.extraction.syntax import Module, parse_module, syntax_error_line
+from qi_pipeline.validation.module_imports import import_mentioned
+from qi_pipeline.validation.names import LibraryNames
 
 How = Literal["fence", "span", "none"]
 
@@ -72,6 +74,8 @@ class ExtractedCode:
     code: str
     how: How
     """`fence`: a fenced block that parses; `span`: lines that parse; `none`: nothing parses."""
+    imports_added: tuple[str, ...] = ()
+    """Library names whose imports were completed, sorted."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,28 @@ def extract_code(answer: str) -> ExtractedCode:
         return ExtractedCode(span, "span")
     broken = [block.text for block in blocks if _may_be_code(block) and block.text.strip()]
     return ExtractedCode(broken[-1] if broken else answer, "none")
+
+
+def complete_imports(found: ExtractedCode, names: LibraryNames) -> ExtractedCode:
+    """Return the code with the library's names imported, when it imports nothing whatsoever.
+
+    A model that leaves out every import was not asked for them in what it learned from; one that
+    writes some and forgets others has made a mistake, which stays. Code that does not parse stays
+    as it is.
+    """
+    module = parse_module(found.code)
+    if syntax_error_line(module) is not None or _imports_something(module):
+        return found
+    code, added = import_mentioned(found.code, names)
+    return replace(found, code=code, imports_added=added) if added else found
+
+
+def _imports_something(module: Module) -> bool:
+    return any(
+        node.type == "import_statement"
+        or (node.type == "export_statement" and node.child_by_field_name("source") is not None)
+        for node in module.root.named_children
+    )
 
 
 def _fence(line: str) -> tuple[str, str] | None:

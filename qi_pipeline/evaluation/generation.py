@@ -1,65 +1,46 @@
-"""Ask a model every prompt of a suite, once.
+"""Ask a model every question of an evaluation, once.
 
-Flows in: a GGUF file, prompts and options. Flows out: one `Answer` per prompt, read from a cache
-that an interrupted run leaves usable. The model itself runs in `generation_process`, a process of
-its own: a broken model file can abort it, and its memory is gone when it ends. Scoring does not
-belong here.
+Flows in: a GGUF file or an endpoint, requests and options. Flows out: one `Answer` per request,
+read from a cache that an interrupted run leaves usable, and as soon as its wave is finished, so
+that a caller scores one wave while the next is generated. A model file runs in
+`generation_process`, a process of its own: a broken file can abort it, and its memory is gone when
+it ends. An endpoint is asked by `endpoint`. Scoring does not belong here.
 """
 
 import logging
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from qi_pipeline.artefacts import content_hash, file_hash, read_jsonl, write_text
+from qi_pipeline.artefacts import content_hash, file_hash, write_text
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evaluation.answer_cache import Origin, Question, read_answers
+from qi_pipeline.evaluation.endpoint import Endpoint, ask_endpoint
+from qi_pipeline.evaluation.records import Answer, GenerationOptions, Request
 from qi_pipeline.settings import PROJECT_ROOT
 
 logger = logging.getLogger(__name__)
 
-_ANSWERS_FILE = "answers.jsonl"
 _STDERR_LINES_SHOWN = 12
 
 
-class GenerationOptions(BaseModel):
-    """How answers are made; decoding is greedy (temperature 0)."""
+@dataclass(frozen=True)
+class LocalModel:
+    """A GGUF file that this machine runs."""
 
-    model_config = ConfigDict(frozen=True)
-
-    max_tokens: int = 384
-    """Most tokens of one answer."""
-    n_ctx: int = 2048
-    """Context window in tokens: system prompt, prompt and answer."""
-    seed: int = 0
-    threads: int | None = None
-    """CPU threads; None means all cores. Changes the speed, never the answers' cache key."""
-
-    def decoding(self) -> dict[str, int]:
-        """Return the options that decide what is answered."""
-        return {"max_tokens": self.max_tokens, "n_ctx": self.n_ctx, "seed": self.seed}
+    path: Path
 
 
-class Answer(BaseModel):
-    """What a model wrote for one prompt."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    answer: str
-    tokens: int
-    """Tokens generated."""
-    seconds: float
-    """Wall time from prompt to last token, reading the prompt included."""
-    first_token_seconds: float
-    """Wall time from prompt to first token."""
-    finish_reason: str
-    """`stop`: the model ended its answer; `length`: it was cut off."""
-    threads: int
+Model = LocalModel | Endpoint
 
 
 class GenerationSpec(BaseModel):
@@ -69,10 +50,11 @@ class GenerationSpec(BaseModel):
 
     model: Path
     answers: Path
-    """JSON Lines file of `Answer` rows; those already there are kept."""
-    system_prompt: str
-    prompts: dict[str, str]
-    """Prompt by task id, asked in this order."""
+    """The file that answers are appended to."""
+    questions: tuple[Question, ...]
+    """Asked in this order."""
+    total: int
+    """Questions with those that have an answer already; for the progress lines."""
     options: GenerationOptions
 
 
@@ -81,96 +63,141 @@ def llama_version() -> str:
     return version("llama-cpp-python")
 
 
-def model_hash(model: Path) -> str:
-    """Return the SHA-256 of a model file; QiPipelineError when there is no such file."""
-    if not model.is_file():
-        raise QiPipelineError(f"no model file at {model}; expected a GGUF file")
-    return file_hash(model)
+def model_digest(model: Model) -> str:
+    """Return what names a model: its file's SHA-256, or the hash of an endpoint's URL and model.
+
+    Raises QiPipelineError when there is no such file. What an endpoint serves under a name may
+    change without a trace here: clear the cache then.
+    """
+    if isinstance(model, Endpoint):
+        return content_hash({"url": model.url, "model": model.model})
+    if not model.path.is_file():
+        raise QiPipelineError(f"no model file at {model.path}; expected a GGUF file")
+    return file_hash(model.path)
 
 
-def generation_key(
-    model_digest: str, prompts: Mapping[str, str], system_prompt: str, options: GenerationOptions
-) -> str:
-    """Return the hash of everything that decides the answers (a task's tests do not)."""
-    return content_hash(
-        {
-            "model": model_digest,
-            "prompts": dict(prompts),
-            "system_prompt": system_prompt,
-            "decoding": options.decoding(),
-            "llama_cpp": llama_version(),
-        }
-    )
+def engine_of(model: Model) -> str:
+    """Return what generates: `llama.cpp 0.3.36` (the version of its binding) or the host."""
+    if isinstance(model, Endpoint):
+        return model.host
+    return f"llama.cpp {llama_version()}"
 
 
 def generate_answers(
-    model: Path,
-    prompts: Mapping[str, str],
-    system_prompt: str,
+    model: Model,
+    requests: Sequence[Request],
     options: GenerationOptions,
     cache_dir: Path,
     show: Callable[[str], None] = logger.info,
-) -> dict[str, Answer]:
-    """Return the model's answer to each prompt, by id and in the prompts' order.
+) -> Iterator[Answer]:
+    """Yield the model's answer to every request once: cached ones first, then wave by wave.
 
-    Each answer's progress line goes to `show`. Answers are kept under
-    `cache_dir/answers/<generation key>`; only missing ones are generated.
-    Raises QiPipelineError when the model file is missing, cannot be loaded, has no chat template,
-    or its context window is too small for a prompt.
+    Requests with the same messages and sample are asked once; each gets the answer, with the
+    figures of the one generation. Cached answers come in the requests' order, the others in the
+    order of their waves of `options.slots`. A wave is kept, under `cache_dir/answers`, when all of
+    it is finished; a run that was interrupted goes on with the same waves. Where a cache holds
+    parts of a wave (another suite shared some of its requests), the missing ones form smaller
+    waves: a local model's answers stay the same (see `batched_model`), their times do not.
+
+    The next wave is generated while the caller looks at this one; a caller that stops early ends
+    the generation. A progress line per wave goes to `show`.
+    Raises QiPipelineError when the model file is missing, cannot be loaded, has no chat template or
+    one that refuses a conversation, when a conversation does not fit the context window, when
+    another process is writing the same answers, and when an endpoint fails.
     """
-    key = generation_key(model_hash(model), prompts, system_prompt, options)
-    directory = cache_dir.resolve() / "answers" / key
+    if options.slots < 1:
+        raise QiPipelineError(f"{options.slots} slots cannot answer; ask for at least 1")
+    origin = Origin(model_digest(model), engine_of(model), options)
+    questions: dict[str, Question] = {}
+    asked: dict[str, list[Request]] = {}
+    for request in requests:
+        question = origin.question(request)
+        questions.setdefault(question.key, question)
+        asked.setdefault(question.key, []).append(request)
+    # Checked above, at the call; generated below, when the first answer is asked for.
+    return _answers(model, questions, asked, options, origin.file(cache_dir), show)
+
+
+def _answers(
+    model: Model,
+    questions: Mapping[str, Question],
+    asked: Mapping[str, Sequence[Request]],
+    options: GenerationOptions,
+    path: Path,
+    show: Callable[[str], None],
+) -> Iterator[Answer]:
+    found, position = read_answers(path)
+    cached = [key for key in questions if key in found]
+    waiting = {key: question for key, question in questions.items() if key not in found}
+    if cached and waiting:
+        show(f"{len(cached)} of {len(questions)} answers kept, {len(waiting)} to generate")
+    for key in cached:
+        yield from _for_each(asked[key], found[key])
+    if not waiting:
+        return
     spec = GenerationSpec(
-        model=model.resolve(),
-        answers=directory / _ANSWERS_FILE,
-        system_prompt=system_prompt,
-        prompts=dict(prompts),
+        model=model.path.resolve() if isinstance(model, LocalModel) else Path(),
+        answers=path,
+        questions=tuple(waiting.values()),
+        total=len(questions),
         options=options,
     )
-    if prompts.keys() - read_answers(spec.answers).keys():
-        # Not write_json, which sorts keys: the prompts are asked in the suite's order.
-        spec_path = write_text(directory / "spec.json", spec.model_dump_json())
-        _run_process(spec_path, model, show)
-    answers = read_answers(spec.answers)
-    return {task_id: answers[task_id] for task_id in prompts}
+    finished_waves = (
+        _run_process(spec)
+        if isinstance(model, LocalModel)
+        else ask_endpoint(model, spec.questions, options, path, len(questions))
+    )
+    # Closed with this generator, so that a caller who stops early ends the generation.
+    with closing(finished_waves):
+        # One more look at the end: another process may have written what this one then found.
+        for line in chain(finished_waves, [None]):
+            if line is not None:
+                show(line)
+            found, position = read_answers(path, position)
+            for key in [key for key in waiting if key in found]:
+                del waiting[key]
+                yield from _for_each(asked[key], found[key])
+    if waiting:
+        raise QiPipelineError(
+            f"{path} lacks {len(waiting)} answers that were generated; was it changed meanwhile?"
+        )
 
 
-def read_answers(path: Path) -> dict[str, Answer]:
-    """Return the answers of a file by id; a last line that a killed process cut off is left out."""
-    if not path.is_file():
-        return {}
-    text = path.read_bytes()
-    if text and not text.endswith(b"\n"):
-        # A process may be writing this very line: the file is left alone, its copy is read.
-        with tempfile.TemporaryDirectory() as scratch:
-            whole = Path(scratch) / path.name
-            whole.write_bytes(text[: text.rfind(b"\n") + 1])
-            return _parse_answers(whole)
-    return _parse_answers(path)
+def _for_each(requests: Sequence[Request], answer: Answer) -> Iterator[Answer]:
+    for request in requests:
+        yield answer.model_copy(update={"task_id": request.task_id, "sample": request.sample})
 
 
-def _parse_answers(path: Path) -> dict[str, Answer]:
-    return {row["id"]: Answer.model_validate(row) for row in read_jsonl(path)}
-
-
-def _run_process(spec_path: Path, model: Path, show: Callable[[str], None]) -> None:
-    command = [sys.executable, "-m", "qi_pipeline.evaluation.generation_process", str(spec_path)]
+def _run_process(spec: GenerationSpec) -> Generator[str]:
+    """Run the generation process; yield a line per wave when its answers are on the disk."""
     with (
+        tempfile.TemporaryDirectory(prefix="qi-generation-") as folder,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
-        subprocess.Popen(
-            command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=complaints, text=True
-        ) as process,
     ):
-        try:
-            for line in process.stdout or ():
-                show(line.rstrip())
-        except BaseException:
-            process.kill()
-            raise
-        if process.wait() != 0:
+        # Not write_json, which sorts keys and indents; this is read once.
+        spec_path = write_text(Path(folder) / "spec.json", spec.model_dump_json())
+        command = [sys.executable, "-m", __package__ + ".generation_process", str(spec_path)]
+        with subprocess.Popen(
+            command,
+            cwd=PROJECT_ROOT,
+            # Threads of llama.cpp (OpenMP) that wait by spinning come to a halt beside other work,
+            # such as scoring; whoever set a policy keeps it.
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    yield line.rstrip()
+            except BaseException:
+                # Also when the caller wants no more: it closes this generator.
+                process.kill()
+                raise
+        if process.returncode != 0:
             complaints.seek(0)
             tail = "\n".join(complaints.read().splitlines()[-_STDERR_LINES_SHOWN:])
             raise QiPipelineError(
-                f"generation with {model} ended with status {process.returncode}; finished answers "
-                f"are kept and the next run goes on from there: {tail}"
+                f"generation with {spec.model} ended with status {process.returncode}; finished "
+                f"waves are kept and the next run goes on from there: {tail}"
             )

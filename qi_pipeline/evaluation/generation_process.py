@@ -1,154 +1,126 @@
 """The process that holds the model: `python -m qi_pipeline.evaluation.generation_process SPEC`.
 
-Flows in: the path of a `GenerationSpec` as JSON. Flows out: one `Answer` per line, appended to the
-spec's answers file and flushed as soon as it is finished, and a progress line per answer on
-standard output. Exit status 2 with a message on standard error when the input is to blame.
+Flows in: the path of a `GenerationSpec` as JSON. Flows out: one `Answer` per question, appended to
+the spec's answers file a wave at a time, and a progress line per wave on standard output once the
+wave is on the disk. Exit status 2 with a message on standard error when the input is to blame.
 """
 
-import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.evaluation.generation import (
-    Answer,
-    GenerationOptions,
-    GenerationSpec,
+from qi_pipeline.evaluation.answer_cache import (
+    Question,
+    answers_to_append,
+    append_answers,
+    progress,
     read_answers,
+    share_of_wall,
+    waves,
 )
+from qi_pipeline.evaluation.generation import GenerationSpec
+from qi_pipeline.evaluation.records import Answer
 from qi_pipeline.processes import end_with_parent
 
 if TYPE_CHECKING:
-    from llama_cpp import CreateChatCompletionResponse, Llama
-
-_EMBEDDED_TEMPLATE = "tokenizer.chat_template"
-
-
-class _Model:
-    """A loaded model that notes when it samples its first token."""
-
-    def __init__(self, path: Path, options: GenerationOptions) -> None:
-        self.options = options
-        self.threads = options.threads or os.cpu_count() or 1
-        self.first_token_at: float | None = None
-        self._llama = self._load(path)
-
-    def _load(self, path: Path) -> "Llama":
-        from llama_cpp import Llama  # noqa: PLC0415
-
-        note = self._note_token
-
-        class TimedLlama(Llama):
-            def sample(self, *arguments: Any, **named: Any) -> Any:
-                token = super().sample(*arguments, **named)
-                note()
-                return token
-
-        try:
-            llama = TimedLlama(
-                str(path),
-                n_ctx=self.options.n_ctx,
-                n_threads=self.threads,
-                n_threads_batch=self.threads,
-                seed=self.options.seed,
-                # Named, because llama-cpp-python otherwise replaces templates it thinks it knows.
-                chat_format="chat_template.default",
-                verbose=False,
-            )
-        except (ValueError, OSError) as error:
-            raise QiPipelineError(
-                f"cannot load {path}: {error}; expected a complete GGUF model file"
-            ) from error
-        if _EMBEDDED_TEMPLATE not in llama.metadata:
-            raise QiPipelineError(
-                f"{path} has no {_EMBEDDED_TEMPLATE}; export it with its tokenizer's chat template"
-            )
-        return llama
-
-    def _note_token(self) -> None:
-        if self.first_token_at is None:
-            self.first_token_at = time.perf_counter()
-
-    def answer(self, task_id: str, system_prompt: str, prompt: str) -> Answer:
-        """Return the greedy answer to one prompt."""
-        # Without the reset the previous prompt's cached prefix would be reused: the time to the
-        # first token would then depend on which task came before, and a resumed run would differ.
-        cast("Any", self._llama).reset()
-        self.first_token_at = None
-        start = time.perf_counter()
-        response = self._complete(task_id, system_prompt, prompt)
-        end = time.perf_counter()
-        choice = response["choices"][0]
-        return Answer(
-            id=task_id,
-            answer=choice["message"]["content"] or "",
-            tokens=response["usage"]["completion_tokens"],
-            seconds=end - start,
-            first_token_seconds=(self.first_token_at or end) - start,
-            finish_reason=choice["finish_reason"] or "stop",
-            threads=self.threads,
-        )
-
-    def _complete(
-        self, task_id: str, system_prompt: str, prompt: str
-    ) -> "CreateChatCompletionResponse":
-        try:
-            response = self._llama.create_chat_completion(
-                [
-                    {"role": "system", "content": system_prompt},
-                    {"role": "user", "content": prompt},
-                ],
-                temperature=0.0,
-                seed=self.options.seed,
-                max_tokens=self.options.max_tokens,
-            )
-        except ValueError as error:
-            raise QiPipelineError(
-                f"task {task_id}: {error}; shorten the prompt or raise n_ctx "
-                f"(now {self.options.n_ctx})"
-            ) from error
-        return cast("CreateChatCompletionResponse", response)
-
-
-@contextmanager
-def _owned(path: Path) -> Iterator[IO[str]]:
-    """Open the answers file for appending, alone, without a line that was cut off."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise QiPipelineError(
-                f"another process is writing {path}; wait for it to end and run again"
-            ) from error
-        complete = path.read_bytes().rfind(b"\n") + 1
-        stream.truncate(complete)
-        yield stream
+    from qi_pipeline.evaluation.batched_model import BatchedModel, Completion
 
 
 def generate(spec: GenerationSpec) -> None:
     """Generate every answer of the spec that its answers file lacks."""
-    with _owned(spec.answers) as stream:
-        finished = read_answers(spec.answers)
-        open_ids = [task_id for task_id in spec.prompts if task_id not in finished]
-        if not open_ids:
+    with answers_to_append(spec.answers) as stream:
+        # Another process may have finished some between the parent's look and this lock.
+        kept = read_answers(spec.answers)[0]
+        questions = [question for question in spec.questions if question.key not in kept]
+        if not questions:
             return
-        _say(f"{len(finished)} of {len(spec.prompts)} answers kept, {len(open_ids)} to generate")
-        model = _Model(spec.model, spec.options)
-        for number, task_id in enumerate(open_ids, start=len(finished) + 1):
-            answer = model.answer(task_id, spec.system_prompt, spec.prompts[task_id])
-            stream.write(answer.model_dump_json() + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-            _say(
-                f"{number}/{len(spec.prompts)} {task_id}: {answer.tokens} tokens in "
-                f"{answer.seconds:.1f} s ({answer.finish_reason})"
+        from qi_pipeline.evaluation.batched_model import BatchedModel  # noqa: PLC0415 - heavy
+
+        finished = spec.total - len(questions)
+        with BatchedModel(spec.model, spec.options.threads or os.cpu_count() or 1) as model:
+            tokens = _fitting_tokens(model, questions, spec)
+            longest = max(map(len, tokens.values()))
+            slots = min(spec.options.slots, len(questions))
+            model.open_context(slots, longest + spec.options.max_tokens)
+            for wave in waves(questions, spec.options.slots):
+                start = time.perf_counter()
+                answers = _answer(model, wave, tokens, spec)
+                append_answers(stream, answers)
+                finished += len(wave)
+                tokens_written = sum(answer.tokens for answer in answers.values())
+                wall_seconds = time.perf_counter() - start
+                _say(progress(tokens_written, finished, spec.total, wall_seconds))
+
+
+def _fitting_tokens(
+    model: "BatchedModel", questions: Sequence[Question], spec: GenerationSpec
+) -> dict[str, tuple[int, ...]]:
+    """Return every conversation in tokens; QiPipelineError when one leaves no room to answer."""
+    found: dict[str, tuple[int, ...]] = {}
+    for question in questions:
+        try:
+            tokens = model.tokenize(question.messages)
+        except Exception as error:
+            # A chat template is a program of the model's author: it may raise anything.
+            raise QiPipelineError(
+                f"task {question.task_id}: the chat template of {spec.model} refuses the "
+                f"conversation: {error}"
+            ) from error
+        needed = len(tokens) + spec.options.max_tokens
+        if needed > spec.options.n_ctx:
+            raise QiPipelineError(
+                f"task {question.task_id}: {len(tokens)} tokens of prompt and "
+                f"{spec.options.max_tokens} of answer do not fit a context window of "
+                f"{spec.options.n_ctx}; shorten the prompt or raise n_ctx to {needed}"
             )
+        if needed > model.trained_tokens:
+            raise QiPipelineError(
+                f"task {question.task_id}: {len(tokens)} tokens of prompt and "
+                f"{spec.options.max_tokens} of answer are more than the {model.trained_tokens} "
+                f"that {spec.model} was trained for; shorten the prompt or lower max_tokens"
+            )
+        found[question.key] = tokens
+    return found
+
+
+def _answer(
+    model: "BatchedModel",
+    wave: Sequence[Question],
+    tokens: Mapping[str, tuple[int, ...]],
+    spec: GenerationSpec,
+) -> dict[str, Answer]:
+    from qi_pipeline.evaluation.batched_model import Conversation, Decoding  # noqa: PLC0415 - heavy
+
+    start = time.perf_counter()
+    completions = model.answer(
+        [Conversation(tokens[question.key], question.seed) for question in wave],
+        Decoding(spec.options.max_tokens, spec.options.temperature, spec.options.top_p),
+    )
+    wall_seconds = time.perf_counter() - start
+    written = sum(completion.tokens for completion in completions)
+
+    def share(completion: "Completion") -> float:
+        return share_of_wall(completion.tokens, written, len(wave), wall_seconds)
+
+    return {
+        question.key: Answer(
+            task_id=question.task_id,
+            sample=question.sample,
+            answer=completion.text,
+            tokens=completion.tokens,
+            prompt_tokens=len(tokens[question.key]),
+            seconds=share(completion),
+            latency_seconds=completion.latency_seconds,
+            first_token_seconds=completion.first_token_seconds,
+            finish_reason=completion.finish_reason,
+            slots=len(wave),
+        )
+        for question, completion in zip(wave, completions, strict=True)
+    }
 
 
 def _say(line: str) -> None:

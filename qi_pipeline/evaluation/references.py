@@ -1,57 +1,33 @@
-"""The suite's own answers come first: every reference must compile and adhere.
+"""The suite's own answers come first: every reference must compile, adhere and pass its tests.
 
-Flows in: tasks and a checker. Flows out: one score per reference, or an error that names the tasks
-whose reference fails; a suite that its own references fail measures nothing.
+Flows in: tasks and a judge. Flows out: one judgement per reference, or an error that names the
+tasks whose reference fails; a suite that its own references fail measures nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.evaluation.scoring import TaskScore, diagnostic_name, score_answer
+from qi_pipeline.evaluation.judge import Judge, Judgement, Submission
+from qi_pipeline.evaluation.scoring import describe_failure
 from qi_pipeline.evaluation.tasks import Task
-from qi_pipeline.validation.verdict import Verdict
-
-Check = Callable[[Mapping[str, str]], Mapping[str, Verdict]]
-"""Module texts by name to verdicts by name; `Checker.check_modules` is one."""
 
 
-def check_references(tasks: Sequence[Task], check: Check) -> dict[str, TaskScore]:
-    """Return each reference's score by task id.
+def check_references(tasks: Sequence[Task], judge: Judge) -> dict[str, Judgement]:
+    """Return each reference's judgement by task id.
 
     Raises QiPipelineError, naming every failing task and what its reference does, when a reference
-    does not both compile and adhere.
+    does not pass.
     """
-    verdicts = check({task.id: task.reference for task in tasks})
-    scores = {task.id: score_answer(task, task.reference, verdicts[task.id]) for task in tasks}
+    judgements = judge.judge([Submission(task, task.reference) for task in tasks])
+    found = {task.id: one for task, one in zip(tasks, judgements, strict=True)}
     problems = [
-        f"{task.id} ({describe_failure(scores[task.id], verdicts[task.id])})"
-        for task in tasks
-        if not scores[task.id].both
+        f"{task_id} ({describe_failure(one.score, one.verdict, one.test)})"
+        for task_id, one in found.items()
+        if not one.score.passes
     ]
     if problems:
         raise QiPipelineError(
             f"{len(problems)} of {len(tasks)} references do not pass their own task; correct the "
             f"suite before measuring with it: {'; '.join(problems)}"
         )
-    return scores
-
-
-def describe_failure(score: TaskScore, verdict: Verdict) -> str:
-    """Say in a few words why an answer does not pass; empty when it does."""
-    reasons: list[str] = []
-    if not score.parses:
-        reasons.append("does not parse")
-    if not score.exports_entry_point:
-        reasons.append("does not export the entry point")
-    if not verdict.compiles:
-        names = sorted({diagnostic_name(diagnostic) for diagnostic in verdict.diagnostics})
-        reasons.append(f"does not compile: {', '.join(names)}")
-    if not score.judged:
-        reasons.append("cannot be read by the rules")
-    if score.rules:
-        reasons.append(f"breaks {', '.join(score.rules)}")
-    if score.forbidden:
-        reasons.append(f"violates {', '.join(score.forbidden)}")
-    if score.missing_api:
-        reasons.append(f"does not use {', '.join(score.missing_api)}")
-    return "; ".join(reasons)
+    return found

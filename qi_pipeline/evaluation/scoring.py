@@ -1,8 +1,9 @@
-"""From an answer's code and its verdict to a score.
+"""From an answer's code, its verdict and its tests to a score.
 
-Flows in: a task, the extracted code and the checker's `Verdict`. Flows out: a `TaskScore`; corpus
-BLEU over many of them. What a convention is and whether code compiles are the checker's to say:
-a prohibition that is also a rule is read from the verdict, never recomputed here.
+Flows in: a task, the extracted code, the checker's `Verdict` and the sandbox's `TestResult`. Flows
+out: a `TaskScore`; corpus BLEU over many of them. What a convention is and whether code compiles
+are the checker's to say: a prohibition that is also a rule is read from the verdict, never
+recomputed here.
 """
 
 import math
@@ -10,10 +11,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
 from tree_sitter import Node
 
-from qi_pipeline.evaluation.statistics import Figure
+from qi_pipeline.evaluation.hallucinations import hallucinated_symbols
+from qi_pipeline.evaluation.records import TaskScore, TestResult
 from qi_pipeline.evaluation.tasks import Forbidden, Task
 from qi_pipeline.extraction.exports import declared_names
 from qi_pipeline.extraction.syntax import (
@@ -28,6 +29,7 @@ from qi_pipeline.validation.verdict import Diagnostic, Verdict
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
 # mteval-v13a splits ASCII punctuation from words, so `map(f, r)` is six tokens; it is sacrebleu's
 # default and the one that published scores name.
@@ -38,9 +40,6 @@ _RULE_OF: dict[Forbidden, str] = {
     "no_result_property_access": "R2",
     "no_any": "R12",
 }
-# Module has no such export (2305, 2614, 2724), module cannot be found (2307, 2792). Which of them
-# is reported differs between compiler versions.
-_IMPORT_ERRORS = frozenset((2305, 2307, 2614, 2724, 2792))
 _NULL_WRAPPERS = frozenset(
     ("parenthesized_expression", "as_expression", "satisfies_expression", "non_null_expression")
 )
@@ -48,48 +47,21 @@ _NULL_WRAPPERS = frozenset(
 _WITHOUT_VALUE = frozenset(("ambient_declaration", "function_signature"))
 _FIRST_SEMANTIC_CODE = 2000
 _BLEU_ORDERS = 4
+_FAILURE_LENGTH = 200
 
 
-class TaskScore(BaseModel):
-    """How one answer does on one task."""
+def score_answer(task: Task, code: str, verdict: Verdict, test: TestResult) -> TaskScore:
+    """Score the code of one answer by its verdict and its tests.
 
-    model_config = ConfigDict(frozen=True)
-
-    parses: bool
-    exports_entry_point: bool
-    compiles: bool
-    """It compiles and exports what was asked for (an empty module compiles too)."""
-    adheres: bool
-    """It parses, exports the entry point, breaks no rule, does nothing forbidden and uses the
-    required API."""
-    judged: bool
-    """The rules could look at it: the checker neither refused it nor stopped at a syntax error."""
-    rules: tuple[str, ...]
-    """Ids of the rules of severity error that it breaks, sorted."""
-    forbidden: tuple[Forbidden, ...]
-    """What it does although the task forbids it."""
-    missing_api: tuple[str, ...]
-    """Required symbols it does not use; alternatives are joined by ` or `."""
-    hallucinated_imports: int
-    """Compiler errors that say an imported module or name does not exist."""
-    bleu: Figure
-    """Sentence BLEU against the reference, 0 to 100."""
-    bleu_statistics: tuple[int, ...]
-    """Matched 1- to 4-grams, total 1- to 4-grams, answer length, reference length."""
-
-    @property
-    def both(self) -> bool:
-        """True when the answer compiles and adheres: the headline."""
-        return self.compiles and self.adheres
-
-
-def score_answer(task: Task, code: str, verdict: Verdict) -> TaskScore:
-    """Score the code of one answer by its verdict."""
+    A task in general TypeScript (no pattern type) asks for no convention: rules are not counted
+    there.
+    """
     module = parse_module(code)
     parses = syntax_error_line(module) is None
     exported = task.entry_point in exported_values(module)
     errors = (violation for violation in verdict.rules if violation.severity == "error")
-    rules = tuple(sorted({violation.id for violation in errors}))
+    asked = task.pattern_type is not None
+    rules = tuple(sorted({violation.id for violation in errors})) if asked else ()
     forbidden = _forbidden_done(task, module, rules)
     missing = _missing_api(task, verdict)
     judged = _was_judged(verdict)
@@ -99,14 +71,27 @@ def score_answer(task: Task, code: str, verdict: Verdict) -> TaskScore:
         exports_entry_point=exported,
         compiles=verdict.compiles and exported,
         adheres=(parses and exported and judged and not (rules or forbidden or missing)),
+        tests_passed=test.passed,
         judged=judged,
         rules=rules,
         forbidden=forbidden,
         missing_api=missing,
-        hallucinated_imports=sum(d.code in _IMPORT_ERRORS for d in verdict.diagnostics),
+        hallucinated=hallucinated_symbols(verdict.diagnostics),
+        lines=_code_lines(module),
         bleu=bleu,
         bleu_statistics=statistics,
+        chrf=_sentence_chrf(code, task.reference),
     )
+
+
+def _code_lines(module: Module) -> int:
+    """Return the number of lines that hold anything but blanks and comments."""
+    lines: set[int] = set()
+    for node in walk(module.root):
+        if node.type == "comment" or node.child_count:
+            continue
+        lines.update(range(node.start_point.row, node.end_point.row + 1))
+    return len(lines)
 
 
 def _was_judged(verdict: Verdict) -> bool:
@@ -195,6 +180,30 @@ def _missing_api(task: Task, verdict: Verdict) -> tuple[str, ...]:
     return tuple(missing)
 
 
+def describe_failure(score: TaskScore, verdict: Verdict, test: TestResult) -> str:
+    """Say in a few words why an answer does not pass; empty when it does."""
+    reasons: list[str] = []
+    if not score.parses:
+        reasons.append("does not parse")
+    if not score.exports_entry_point:
+        reasons.append("does not export the entry point")
+    if not verdict.compiles:
+        names = sorted({diagnostic_name(diagnostic) for diagnostic in verdict.diagnostics})
+        reasons.append(f"does not compile: {', '.join(names)}")
+    if not score.judged:
+        reasons.append("cannot be read by the rules")
+    if score.rules:
+        reasons.append(f"breaks {', '.join(score.rules)}")
+    if score.forbidden:
+        reasons.append(f"violates {', '.join(score.forbidden)}")
+    if score.missing_api:
+        reasons.append(f"does not use {', '.join(score.missing_api)}")
+    if not test.passed:
+        failure = " ".join(test.failures[0].split())[:_FAILURE_LENGTH] if test.failures else ""
+        reasons.append(f"tests {test.status.replace('_', ' ')}: {failure}".removesuffix(": "))
+    return "; ".join(reasons)
+
+
 def diagnostic_name(diagnostic: Diagnostic) -> str:
     """Return `TS2304` for a compiler code, `not admitted` for the checker's own findings."""
     return f"TS{diagnostic.code}" if diagnostic.code else "not admitted"
@@ -212,6 +221,18 @@ def _sentence_bleu(code: str, reference: str) -> tuple[float, tuple[int, ...]]:
     """Return sentence BLEU and its sufficient statistics, both texts whitespace-normalized."""
     score = _bleu_metric().sentence_score(" ".join(code.split()), [" ".join(reference.split())])
     return float(score.score), (*score.counts, *score.totals, score.sys_len, score.ref_len)
+
+
+@lru_cache(maxsize=1)
+def _chrf_metric() -> "CHRF":
+    from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415
+
+    return CHRF()
+
+
+def _sentence_chrf(code: str, reference: str) -> float:
+    """Return sacrebleu's chrF2 (character 6-grams, beta 2; white space never counts)."""
+    return float(_chrf_metric().sentence_score(code, [reference]).score)
 
 
 def corpus_bleu(scores: Iterable[TaskScore]) -> float:

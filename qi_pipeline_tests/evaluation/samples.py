@@ -1,10 +1,18 @@
 """Tasks, verdicts and arms small enough to read, for the tests of this folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from qi_pipeline.evaluation.answers import extract_code
-from qi_pipeline.evaluation.arms import ArmResult, TaskResult, assemble_arm
-from qi_pipeline.evaluation.generation import Answer, GenerationOptions
+from qi_pipeline.evaluation.arms import assemble_arm
+from qi_pipeline.evaluation.records import (
+    Answer,
+    ArmResult,
+    Attempt,
+    GenerationOptions,
+    TaskResult,
+    TestResult,
+    Verification,
+)
 from qi_pipeline.evaluation.scoring import score_answer
 from qi_pipeline.evaluation.tasks import RequiredApi, Task, tasks_hash
 from qi_pipeline.validation.verdict import Diagnostic, RuleViolation, Verdict
@@ -66,40 +74,114 @@ def check(modules: Mapping[str, str]) -> dict[str, Verdict]:
     return {name: verdict_of(text) for name, text in modules.items()}
 
 
-def make_result(task: Task, text: str, tokens: int = 50, seconds: float = 2.0) -> TaskResult:
-    found = extract_code(text)
-    verdict = verdict_of(found.code)
-    return TaskResult(
-        task_id=task.id,
-        category=task.category,
-        pattern_type=task.pattern_type,
-        prompt=task.prompt,
-        answer=Answer(
-            id=task.id,
-            answer=text,
-            tokens=tokens,
-            seconds=seconds,
-            first_token_seconds=0.5,
-            finish_reason="stop",
-            threads=1,
-        ),
-        code=found.code,
-        how=found.how,
+def test_result_of(code: str) -> TestResult:
+    """Test the sample modules above the way the real sandbox would."""
+    if "shelfSlot" not in code:
+        return TestResult(
+            status="failed", assertions=0, failures=("shelfSlot is not a function",), seconds=0.1
+        )
+    if "missing" in code:
+        return TestResult(
+            status="failed", assertions=1, failures=("missing is not defined",), seconds=0.1
+        )
+    return TestResult(status="passed", assertions=3, failures=(), seconds=0.1)
+
+
+def make_attempt(code: str, turn: int = 0, sample: int = 0) -> Attempt:
+    verdict = verdict_of(code)
+    return Attempt(
+        turn=turn,
+        sample=sample,
+        code=code,
         verdict=verdict,
-        score=score_answer(task, found.code, verdict),
+        complies=verdict.complies,
+        tokens=40,
     )
 
 
-def make_arm(name: str, answers: Mapping[str, str], tasks: tuple[Task, ...] = ()) -> ArmResult:
-    """Return the arm that answered each task id with the given text."""
+def make_result(
+    task: Task,
+    text: str,
+    tokens: int = 50,
+    seconds: float = 2.0,
+    sample: int = 0,
+    attempts: tuple[Attempt, ...] = (),
+) -> TaskResult:
+    found = extract_code(text)
+    verdict = verdict_of(found.code)
+    test = test_result_of(found.code)
+    return TaskResult(
+        task_id=task.id,
+        sample=sample,
+        category=task.category,
+        pattern_type=task.pattern_type,
+        prompt=task.prompt,
+        retrieved=(),
+        answer=Answer(
+            task_id=task.id,
+            sample=sample,
+            answer=text,
+            tokens=tokens,
+            prompt_tokens=90,
+            seconds=seconds,
+            latency_seconds=seconds,
+            first_token_seconds=0.5,
+            finish_reason="stop",
+            slots=1,
+        ),
+        code=found.code,
+        how=found.how,
+        imports_added=(),
+        verdict=verdict,
+        test=test,
+        score=score_answer(task, found.code, verdict, test),
+        attempts=attempts,
+    )
+
+
+def make_arm(
+    name: str,
+    answers: Mapping[str, str | Sequence[str]],
+    tasks: tuple[Task, ...] = (),
+    verification: Verification | None = None,
+) -> ArmResult:
+    """Return the arm that answered each task id with the given text, or with several samples."""
     known = tasks or tuple(make_task(task_id) for task_id in answers)
+    return arm_of(
+        name,
+        known,
+        tuple(
+            make_result(task, text, sample=sample)
+            for task in known
+            for sample, text in enumerate(_samples(answers[task.id]))
+        ),
+        verification=verification,
+    )
+
+
+def _samples(answers: str | Sequence[str]) -> Sequence[str]:
+    return (answers,) if isinstance(answers, str) else answers
+
+
+def arm_of(
+    name: str,
+    tasks: Sequence[Task],
+    results: tuple[TaskResult, ...],
+    *,
+    verification: Verification | None = None,
+    retrieved: int = 0,
+) -> ArmResult:
+    """Return the arm of a model that has no file."""
     return assemble_arm(
         name=name,
-        model_file=f"{name}.gguf",
-        model_digest=name,
-        suite_hash=tasks_hash(known),
+        model=f"{name}.gguf",
+        model_hash=name,
+        engine="llama.cpp 0.3.36",
+        tasks_hash=tasks_hash(tasks),
         library_hash="library",
         system_prompt="Write TypeScript.",
         options=GenerationOptions(),
-        results=tuple(make_result(task, answers[task.id]) for task in known),
+        retrieved=retrieved,
+        verification=verification,
+        results=results,
     )

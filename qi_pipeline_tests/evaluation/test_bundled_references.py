@@ -1,41 +1,25 @@
-"""The bundled suite against the real checker and the bundled sample library."""
-
-from collections.abc import Iterator
-from pathlib import Path
+"""The bundled suites against the real instrument and the bundled sample library."""
 
 import pytest
 
+from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evaluation.judge import Judge, Submission
 from qi_pipeline.evaluation.references import check_references
-from qi_pipeline.evaluation.scoring import score_answer
-from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
-from qi_pipeline.library.profile import load_profile
-from qi_pipeline.sample.repository import build_sample_repository
-from qi_pipeline.settings import PROJECT_ROOT
-from qi_pipeline.source.take import take_snapshot
-from qi_pipeline.validation.checker import Checker
-from qi_pipeline.validation.workspace import prepare_library
+from qi_pipeline.evaluation.tasks import bundled_suite, general_suite, load_tasks
 
 TASKS = load_tasks(bundled_suite())
+GENERAL = load_tasks(general_suite())
 
 
-@pytest.fixture(scope="module")
-def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
-    folder: Path = tmp_path_factory.mktemp("library")
-    build_sample_repository(folder / "repository")
-    profile = load_profile()
-    snapshot = take_snapshot(
-        str(folder / "repository"), "HEAD", profile, folder / "snapshots", folder / "mirrors"
-    )
-    library = prepare_library(snapshot, profile, folder / "cache")
-    with Checker(library, profile, PROJECT_ROOT / "toolchain") as checker:
-        yield checker
+def test_every_reference_compiles_adheres_and_passes_its_tests(judge: Judge) -> None:
+    assert len(check_references(TASKS, judge)) == len(TASKS)
 
 
-def test_every_reference_compiles_and_adheres(checker: Checker) -> None:
-    assert len(check_references(TASKS, checker.check_modules)) == len(TASKS)
+def test_every_general_reference_compiles_and_passes_its_tests(judge: Judge) -> None:
+    assert len(check_references(GENERAL, judge)) == len(GENERAL)
 
 
-def test_a_reference_made_worse_does_not_pass(checker: Checker) -> None:
+def test_a_reference_made_worse_does_not_pass(judge: Judge) -> None:
     task = next(task for task in TASKS if "success(" in task.reference)
     worse = {
         "any": task.reference + "export const loose = (value: any): void => void value;\n",
@@ -43,12 +27,21 @@ def test_a_reference_made_worse_does_not_pass(checker: Checker) -> None:
         "silenced": "// @ts-nocheck\n" + task.reference,
         "empty": "",
     }
-    verdicts = checker.check_modules(worse)
-    scores = {name: score_answer(task, text, verdicts[name]) for name, text in worse.items()}
-    assert not any(score.both for score in scores.values())
-    assert scores["any"].compiles
-    assert scores["any"].forbidden == ("no_any",)
-    assert not scores["name"].compiles
-    assert not scores["silenced"].judged
-    assert verdicts["empty"].compiles
-    assert not scores["empty"].compiles
+    judged = judge.judge([Submission(task, text) for text in worse.values()])
+    found = dict(zip(worse, judged, strict=True))
+    assert not any(one.score.passes for one in judged)
+    assert found["any"].score.compiles
+    assert found["any"].score.tests_passed
+    assert found["any"].score.forbidden == ("no_any",)
+    assert not found["name"].score.compiles
+    assert not found["silenced"].score.judged
+    assert found["empty"].verdict.compiles
+    assert not found["empty"].score.compiles
+
+
+def test_a_reference_that_fails_stops_everything_and_is_named(judge: Judge) -> None:
+    good, bad = TASKS[0], TASKS[1]
+    broken = bad.model_copy(update={"reference": bad.reference.replace("No labels left", "None")})
+    with pytest.raises(QiPipelineError, match=rf"1 of 2 references.*{bad.id} \(tests failed") as e:
+        check_references([good, broken], judge)
+    assert good.id not in str(e.value)

@@ -3,35 +3,45 @@ import math
 import pytest
 import sacrebleu
 
-from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.evaluation.references import check_references, describe_failure
-from qi_pipeline.evaluation.scoring import TaskScore, corpus_bleu, exported_values, score_answer
+from qi_pipeline.evaluation.records import TaskScore, TestResult
+from qi_pipeline.evaluation.scoring import (
+    corpus_bleu,
+    describe_failure,
+    exported_values,
+    score_answer,
+)
 from qi_pipeline.extraction.syntax import parse_module
 from qi_pipeline.validation.verdict import Diagnostic, RuleViolation, Verdict
-from qi_pipeline_tests.evaluation.samples import GOOD, NOT_ADHERING, check, make_task, verdict_of
+from qi_pipeline_tests.evaluation.samples import GOOD, NOT_ADHERING, make_task, verdict_of
 
 CLEAN = verdict_of(GOOD)
+PASSED = TestResult(status="passed", assertions=3, failures=(), seconds=0.1)
+FAILED = TestResult(status="failed", assertions=3, failures=("1 !== 2\n  at f",), seconds=0.1)
 
 
-def score(code: str, verdict: Verdict = CLEAN, **changes: object) -> TaskScore:
-    return score_answer(make_task(changes=changes), code, verdict)
+def score(
+    code: str, verdict: Verdict = CLEAN, test: TestResult = PASSED, **changes: object
+) -> TaskScore:
+    return score_answer(make_task(changes=changes), code, verdict, test)
 
 
-def test_the_reference_passes_with_full_bleu() -> None:
+def test_the_reference_passes_with_full_bleu_and_chrf() -> None:
     result = score(GOOD)
-    assert result.both
+    assert result.passes
     assert result.bleu == pytest.approx(100)
+    assert result.chrf == pytest.approx(100)
+    assert result.lines == 4
 
 
 def test_a_compiler_error_costs_the_compile_score_only() -> None:
     verdict = CLEAN.model_copy(update={"compiles": False})
     result = score(GOOD, verdict)
-    assert (result.compiles, result.adheres, result.both) == (False, True, False)
+    assert (result.compiles, result.adheres, result.passes) == (False, True, False)
 
 
 def test_a_broken_rule_costs_adherence_only() -> None:
     result = score(NOT_ADHERING, verdict_of(NOT_ADHERING))
-    assert (result.compiles, result.adheres, result.both) == (True, False, False)
+    assert (result.compiles, result.adheres, result.passes) == (True, False, False)
     assert result.rules == ("R12",)
 
 
@@ -130,12 +140,20 @@ def test_a_module_whose_rules_were_never_looked_at_does_not_adhere(code: int) ->
     assert score(GOOD, judged, required_api={}, forbidden=()).adheres
 
 
-def test_imports_that_do_not_exist_are_counted() -> None:
-    diagnostics = tuple(
-        Diagnostic(code=code, line=1, column=1, message="m") for code in (2305, 2307, 2724, 2304)
-    )
-    verdict = CLEAN.model_copy(update={"compiles": False, "diagnostics": diagnostics})
-    assert score(GOOD, verdict).hallucinated_imports == 3
+def test_failed_tests_cost_the_tests_alone() -> None:
+    result = score(GOOD, CLEAN, FAILED)
+    assert (result.compiles, result.adheres, result.tests_passed) == (True, True, False)
+    assert not result.passes
+
+
+def test_what_does_not_exist_is_taken_from_the_verdict() -> None:
+    made_up = Diagnostic(code=2307, line=1, column=1, message="Cannot find module 'no-such'.")
+    verdict = CLEAN.model_copy(update={"compiles": False, "diagnostics": (made_up,)})
+    assert score(GOOD, verdict).hallucinated == ("no-such",)
+
+
+def test_lines_are_those_with_code() -> None:
+    assert score("// a\n\nconst a = 1; // b\n/* c\n d */\nconst t = `x\n\ny`;\n").lines == 4
 
 
 def test_bleu_ignores_whitespace_and_equals_sacrebleu() -> None:
@@ -155,17 +173,11 @@ def test_bleu_of_nothing_is_not_a_number() -> None:
     assert score("", CLEAN).bleu == 0
 
 
-def test_references_that_pass_give_their_scores() -> None:
-    scores = check_references([make_task("a"), make_task("b")], check)
-    assert [score.both for score in scores.values()] == [True, True]
-
-
-def test_references_that_fail_are_all_named_with_the_reason() -> None:
-    tasks = [make_task("a"), make_task("b", reference=NOT_ADHERING), make_task("c", reference="x")]
-    with pytest.raises(QiPipelineError, match=r"2 of 3 .*b \(breaks R12.*c \(.*TS2304") as caught:
-        check_references(tasks, check)
-    assert "a (" not in str(caught.value)
-
-
 def test_a_passing_answer_has_no_failure_to_describe() -> None:
-    assert describe_failure(score(GOOD), CLEAN) == ""
+    assert describe_failure(score(GOOD), CLEAN, PASSED) == ""
+
+
+def test_a_failure_is_described_with_the_first_words_of_its_tests() -> None:
+    verdict = verdict_of(NOT_ADHERING)
+    described = describe_failure(score(NOT_ADHERING, verdict, FAILED), verdict, FAILED)
+    assert described == "breaks R12; violates no_any; tests failed: 1 !== 2 at f"
