@@ -9,18 +9,21 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from qi_pipeline import review_cli
-from qi_pipeline.artefacts import write_jsonl
+from qi_pipeline.artefacts import write_json, write_jsonl
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.processes import silence_library_notices
 from qi_pipeline.settings import Settings
 from qi_pipeline.stages import Pipeline
+
+if TYPE_CHECKING:
+    from qi_pipeline.evaluation.generation import Model
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -245,8 +248,23 @@ def export(
 
 
 @app.command()
-def evaluate(
-    model: Annotated[Path, typer.Option("--model", help="GGUF file.")],
+def evaluate(  # noqa: PLR0917 - typer reads options from parameters
+    model: Annotated[Path | None, typer.Option("--model", help="GGUF file.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Base URL of an OpenAI API, ending in /v1.")
+    ] = None,
+    endpoint_model: Annotated[
+        str | None, typer.Option("--endpoint-model", help="The model's name there.")
+    ] = None,
+    retrieval: Annotated[
+        bool, typer.Option("--retrieval", help="Another arm: patterns of the index shown.")
+    ] = False,
+    verification: Annotated[
+        bool, typer.Option("--verification", help="Another arm: best of several, then repaired.")
+    ] = False,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Answers per task.")] = 1,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0)] = 0.0,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
     tasks: Annotated[
         Path | None, typer.Option("--tasks", help="Task suite (JSON Lines); default: bundled.")
     ] = None,
@@ -254,31 +272,148 @@ def evaluate(
     revision: Revision = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the report.")] = None,
 ) -> None:
-    """Measure any GGUF model on any task suite; print the scores."""
-    from qi_pipeline.evaluation.report import render_markdown, write_report
-    from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
+    """Measure any GGUF model, or any model behind an OpenAI API; print the scores.
 
-    suite = tasks or bundled_suite()
-    loaded = load_tasks(suite)
+    The plain arm always runs; `--retrieval` needs an index (`qi index`). An API key is read from
+    QI_ENDPOINT_API_KEY.
+    """
+    from qi_pipeline.evaluation.report import render_markdown, write_report
+
     pipeline = _pipeline(source=source, revision=revision)
-    taken = pipeline.repo_snapshot().handle
-    report = pipeline.measure(taken, loaded, {model.stem: model}, suite.stem)
+    if tasks is not None:
+        pipeline = replace(
+            pipeline, settings=pipeline.settings.model_copy(update={"tasks": tasks.absolute()})
+        )
+    pipeline.suite()
+    chosen = _model(model, endpoint, endpoint_model, pipeline)
+    report = pipeline.evaluate(
+        chosen,
+        retrieval=retrieval,
+        verification=verification,
+        samples=samples,
+        temperature=temperature,
+        seed=seed,
+    )
     print(render_markdown(report))
     if out is not None:
         print(f"report: {write_report(report, out)}")
 
 
+def _model(
+    file: Path | None, endpoint: str | None, name: str | None, pipeline: Pipeline
+) -> "Model":
+    from qi_pipeline.evaluation.endpoint import Endpoint
+    from qi_pipeline.evaluation.generation import LocalModel
+
+    if file is not None and endpoint is None:
+        return LocalModel(file)
+    if file is None and endpoint is not None and name is not None:
+        return Endpoint(endpoint, name, pipeline.settings.endpoint_api_key or "none")
+    raise QiPipelineError(
+        "name one model: --model FILE.gguf, or --endpoint URL with --endpoint-model NAME"
+    )
+
+
+@app.command()
+def suite(
+    tasks: Annotated[
+        Path | None, typer.Option("--tasks", help="Task suite (JSON Lines); default: bundled.")
+    ] = None,
+    source: Source = None,
+    revision: Revision = None,
+    out: Annotated[Path | None, typer.Option("--json", help="JSON file to write.")] = None,
+) -> None:
+    """Say what a task suite is worth: references, and the mutants of them that its tests kill."""
+    from qi_pipeline.evaluation.suite_check import render_suite_check
+    from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
+
+    loaded = load_tasks(tasks or bundled_suite())
+    pipeline = _pipeline(source=source, revision=revision)
+    check = pipeline.check_suite(pipeline.repo_snapshot().handle, loaded)
+    if out is not None:
+        write_json(out, check.model_dump(mode="json"))
+    print(render_suite_check(check))
+    if check.references_passing < len(check.tasks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def selftest(source: Source = None, revision: Revision = None) -> None:
+    """Put answers whose worth is known through the instrument; exit with 1 when it misjudges."""
+    pipeline = _pipeline(source=source, revision=revision)
+    taken = pipeline.repo_snapshot().handle
+    with pipeline.judge(taken) as judge:
+        found = pipeline.self_test(taken, judge)
+    _print_json(found.model_dump(mode="json"))
+    print(found.describe())
+    if not found.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    solutions: Annotated[
+        Path, typer.Option("--solutions", help="JSON Lines: {id, code} or {id, answer}.")
+    ],
+    tasks: Annotated[
+        Path | None, typer.Option("--tasks", help="Task suite (JSON Lines); default: bundled.")
+    ] = None,
+    source: Source = None,
+    revision: Revision = None,
+    out: Annotated[Path | None, typer.Option("--json", help="JSON file to write.")] = None,
+) -> None:
+    """Score given answers without a model: compiler, rules, and tests in the sandbox.
+
+    `code` is judged as it is; from `answer`, a model's whole reply, the code is taken first.
+    """
+    from qi_pipeline.evaluation.solutions import load_solutions, render_solutions, score_solutions
+    from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
+
+    loaded = load_tasks(tasks or bundled_suite())
+    given = load_solutions(solutions, loaded)
+    pipeline = _pipeline(source=source, revision=revision)
+    with pipeline.judge(pipeline.repo_snapshot().handle) as judge:
+        report = score_solutions(loaded, given, judge)
+    if out is not None:
+        write_json(out, report.model_dump(mode="json"))
+    print(render_solutions(report))
+
+
 @app.command()
 def release(source: Source = None, revision: Revision = None, preset: PresetName = None) -> None:
-    """Evaluate the trained model and make it live when it is not worse; say why or why not."""
+    """Evaluate the trained model and let it in when the gate says so; say why or why not."""
     pipeline, taken, adapter = _trained(_pipeline(source=source, revision=revision, preset=preset))
-    evaluation = pipeline.evaluation_report(taken, pipeline.gguf_model(adapter.handle).handle)
+    validated = pipeline.validated_patterns(taken, pipeline.patterns(taken).handle).handle
+    evaluation = pipeline.evaluation_report(
+        taken,
+        pipeline.gguf_model(adapter.handle).handle,
+        pipeline.pattern_index(validated).handle,
+        pipeline.training_datasets(taken, validated).handle,
+    )
     _print_json(pipeline.model_release(evaluation.handle).figures)
 
 
 @app.command()
+def promote() -> None:
+    """Make the model that is on trial live; the one before it stays as fallback."""
+    _print_json(_pipeline().promote().model_dump(mode="json"))
+
+
+@app.command()
+def rollback(
+    to: Annotated[str, typer.Option("--to", help="previous (or off trial), or base.")] = "previous",
+) -> None:
+    """Take a model back: off trial, or back to the previous live model, or to the base model."""
+    from qi_pipeline.release import Target
+
+    if to not in get_args(Target):
+        raise QiPipelineError(f"unknown target {to!r}; known: {', '.join(get_args(Target))}")
+    _print_json(_pipeline().roll_back(cast("Target", to)).model_dump(mode="json"))
+
+
+@app.command()
 def status() -> None:
-    """Say which model is live, which candidate was held back, and why."""
+    """Say which model is live, which is on trial, which was held back, and why."""
     _print_json(_pipeline().current_release().model_dump(mode="json"))
 
 

@@ -27,9 +27,11 @@ from qi_pipeline.artefacts import (
     write_jsonl,
 )
 from qi_pipeline.datasets.build import build_datasets, datasets_key, read_summary
+from qi_pipeline.datasets.contamination import TaskText
 from qi_pipeline.datasets.fix_mining import Miner
 from qi_pipeline.datasets.fix_pairs import FixPair
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evaluation.tasks import bundled_suite, general_suite, load_tasks
 from qi_pipeline.evolution.evolve import evolve
 from qi_pipeline.evolution.report import EvolutionReport
 from qi_pipeline.evolution.write import write_evolution
@@ -58,6 +60,7 @@ from qi_pipeline.sample.history import states
 from qi_pipeline.sample.repository import build_sample_repository
 from qi_pipeline.sandbox.mutation import (
     MUTATION_VERSION,
+    FunctionTester,
     LibraryTests,
     prepare_function_tester,
     reaching_tests,
@@ -80,7 +83,7 @@ from qi_pipeline.validation.workspace import LibraryWorkspace, prepare_library
 EXTRACTION_VERSION = EXTRACTOR_VERSION
 RECOGNITION_VERSION = "1"
 EVOLUTION_VERSION = "2"
-DATASETS_VERSION = "2"
+DATASETS_VERSION = "3"
 
 KEY_LENGTH = 16
 
@@ -336,6 +339,10 @@ class DataStages:
 
     def _run_library_tests(self, snapshot: Snapshot) -> LibraryTests:
         self.report("running the library's own tests against a wrong body of every function")
+        return self.function_tester(snapshot).judge_all(workers=self.settings.threads)
+
+    def function_tester(self, snapshot: Snapshot) -> FunctionTester:
+        """Return what runs the library's own tests over changed functions."""
         suite = prepare_suite(
             snapshot,
             self.library(snapshot),
@@ -346,9 +353,7 @@ class DataStages:
         )
         library = read_library(snapshot, self.profile)
         reaching = reaching_tests(library, self.extract(snapshot).coverage, suite)
-        workers = self.settings.threads
-        tester = prepare_function_tester(suite, library, reaching, workers=workers)
-        return tester.judge_all(workers=workers)
+        return prepare_function_tester(suite, library, reaching, workers=self.settings.threads)
 
     def _recognized(self, patterns: PatternSet) -> Path:
         """Return the folder of what recognition says; decisions in review do not change it."""
@@ -421,20 +426,30 @@ class DataStages:
     # ── training_datasets ────────────────────────────────────────────────────────────────────────
 
     def training_datasets(self, snapshot: Snapshot, validated: ValidatedSet) -> Outcome[DatasetSet]:
-        """Write the datasets in every format, split by group."""
+        """Write the datasets in every format, split by group, without what overlaps with a task."""
         rows = validated.read()
+        tasks = self.task_texts()
         with clock() as timer:
             pairs = self._fix_pairs(snapshot)
-            folder = self.folder(
-                "datasets", [DATASETS_VERSION, datasets_key(rows, self.profile, pairs)]
-            )
+            key = datasets_key(rows, self.profile, pairs, tasks=tasks)
+            folder = self.folder("datasets", [DATASETS_VERSION, key])
             reused = folder.is_dir()
             build_directory(
-                folder, lambda t: build_datasets(rows, self.profile, snapshot, t, pairs)
+                folder,
+                lambda t: build_datasets(rows, self.profile, snapshot, t, pairs, tasks=tasks),
             )
         summary = read_summary(folder)
         handle = DatasetSet(directory=folder, data_version=summary.data_version, summary=summary)
         return Outcome(handle, reused, timer.seconds, summary.model_dump(mode="json"))
+
+    def task_texts(self) -> list[TaskText]:
+        """Return the texts of every task that a model is measured on, general ones included."""
+        suites = (self.settings.tasks or bundled_suite(), general_suite())
+        return [
+            TaskText(task.id, task.prompt, task.reference)
+            for suite in suites
+            for task in load_tasks(suite)
+        ]
 
     def _fix_pairs(self, snapshot: Snapshot) -> list[FixPair]:
         """Return the history's violation → fix pairs whose fix still complies today."""

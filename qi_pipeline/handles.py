@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from qi_pipeline.artefacts import file_hash, read_jsonl
 from qi_pipeline.datasets.summary import DatasetSummary
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.evaluation.arms import ArmResult
-from qi_pipeline.evaluation.gate import Decision
+from qi_pipeline.evaluation.records import ParityReport
 from qi_pipeline.evaluation.report import EvaluationReport
+from qi_pipeline.evaluation.selftest import SelfTest
 from qi_pipeline.evolution.report import EvolutionReport
 from qi_pipeline.evolution.write import PLOT, read_report
 from qi_pipeline.extraction.pattern import Pattern, UntypedPattern
@@ -181,6 +181,8 @@ class Gguf(_Handle):
     data_version: str
     quantization: str
     base_model_dir: Path
+    adapter_dir: Path | None
+    """What was merged into the base model; None for the base model alone."""
 
     @property
     def model(self) -> Path:
@@ -193,11 +195,16 @@ class Gguf(_Handle):
 
 
 class Evaluation(_Handle):
-    """The `evaluation_report` asset: `report.html`, `report.json`, `results.jsonl` in a folder."""
+    """The `evaluation_report` asset, a folder.
+
+    `report.html`, `report.json`, `results.jsonl`; `headline.json` for later evaluations;
+    `parity.json` and `self_test.json` for the gate.
+    """
 
     directory: Path
     data_version: str
     candidate: Gguf
+    base: Gguf
     incumbent: str
     """Name of the arm that the candidate must not fall behind: `live`, or `base` at first."""
 
@@ -206,29 +213,13 @@ class Evaluation(_Handle):
         text = (self.directory / "report.json").read_text("utf-8")
         return EvaluationReport.model_validate_json(text)
 
-    def arm(self, name: str) -> ArmResult:
-        """Return one arm; KeyError when it was not measured."""
-        return {arm.name: arm for arm in self.read().arms}[name]
+    def parity(self) -> ParityReport:
+        """Return how the candidate's file compares with its adapter."""
+        return ParityReport.model_validate_json((self.directory / "parity.json").read_bytes())
 
-
-class ReleasedModel(_Handle):
-    """One model that the release pointer names."""
-
-    model: Path
-    modelfile: Path
-    model_hash: str
-    released_at: str
-    evaluation: Path
-
-
-class Release(_Handle):
-    """The `model_release` asset: which model is live, which is candidate, which the fallback."""
-
-    live: ReleasedModel | None
-    fallback: ReleasedModel | None
-    candidate: Path | None
-    decision: Decision
-    data_version: str
+    def self_test(self) -> SelfTest:
+        """Return what the instrument made of answers whose worth is known."""
+        return SelfTest.model_validate_json((self.directory / "self_test.json").read_bytes())
 
 
 Handle = TypeVar("Handle", bound=BaseModel)

@@ -232,19 +232,27 @@ def _pattern_lines() -> Iterator[str]:
 def _model_lines(pipeline: Pipeline) -> Iterator[str]:
     evaluation = _read(Evaluation, "evaluation_report")
     report = evaluation.read()
-    yield f"Scores        on {report.n} tasks   both  compile  adhere   BLEU  tokens/s"
+    yield (
+        f"Scores        on {report.n} tasks{'pass':>22}{'compile':>9}{'adhere':>8}{'tests':>7}"
+        f"{'BLEU':>7}{'tokens/s':>10}"
+    )
     for arm in report.arms:
         overall = arm.overall
         yield (
-            f"  {arm.name:<24}{overall.both.count:>8}{overall.compiles.count:>9}"
-            f"{overall.adheres.count:>8}{overall.bleu:>7.1f}{arm.tokens_per_second.value:>10.1f}"
+            f"  {arm.name:<38}{overall.passes.count:>6}{overall.compiles.count:>9}"
+            f"{overall.adheres.count:>8}{overall.tests.count:>7}{overall.bleu:>7.1f}"
+            f"{arm.tokens_per_second.value:>10.1f}"
         )
     release = pipeline.current_release()
-    live = release.live
-    is_live = live is not None and live.model_hash == evaluation.candidate.data_version
-    decision = release.decision if is_live else pipeline.decide(evaluation)
+    known = release.knows(evaluation.candidate.data_version)
+    decision = release.decision if known else pipeline.decide(evaluation)
     yield f"Release       {'' if decision.release else 'withheld: '}{decision.reason}"
-    yield f"  live          {live.model if live else 'no model yet'}"
+    yield f"  live          {release.live.model if release.live else 'no model yet'}"
+    if release.canary is not None:
+        yield (
+            f"  on trial      {release.canary.model} ({release.canary_share:.0%} of the traffic; "
+            "`qi promote` makes it live, `qi rollback` takes it back)"
+        )
     yield f"Report        {evaluation.directory / 'report.html'}"
     yield f"GGUF          {evaluation.candidate.model}"
     yield f"Modelfile     {evaluation.candidate.directory / 'Modelfile'}"

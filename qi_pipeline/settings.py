@@ -5,7 +5,7 @@ Flows in: `QI_*` variables (or a `.env` file beside the working directory). Flow
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +16,12 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 # A `.env` file has no shell to expand `~`, and child processes run in other working directories.
 _AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+ArmName = Literal[
+    "base", "base+retrieval", "tuned", "tuned+retrieval", "tuned+retrieval+verification"
+]
+ARMS: tuple[ArmName, ...] = get_args(ArmName)
 
 
 class Settings(BaseSettings):
@@ -57,6 +63,19 @@ class Settings(BaseSettings):
     """Task suite of the evaluation (JSON Lines); unset means the bundled one."""
     evaluation_max_tokens: int = Field(default=512, ge=1)
     """Most tokens of one generated answer."""
+    evaluation_arms: tuple[ArmName, ...] = ARMS
+    """Arms to measure, as a JSON list; `base` and `tuned` always are."""
+    evaluation_best_of: int = Field(default=4, ge=1)
+    """Candidates per task in the verified arm."""
+    evaluation_functions: int | None = Field(default=None, ge=0)
+    """Most functions of the library that a model has to write anew; unset means all that can be."""
+    evaluation_slots: int = Field(default=16, ge=1)
+    """Answers generated side by side."""
+    endpoint_api_key: str | None = None
+    """Key for the OpenAI API that `qi evaluate --endpoint` asks."""
+    canary_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of the traffic that a model gets when it has passed the gate, until somebody promotes
+    it; 0 makes it live at once."""
     dagster_home: _AbsolutePath = Field(
         default=PROJECT_ROOT / ".dagster", validation_alias=AliasChoices("DAGSTER_HOME")
     )

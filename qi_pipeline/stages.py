@@ -1,15 +1,16 @@
 """One function per asset: from settings and upstream results to this stage's result.
 
-Here are the stages that make, measure and release models; `data_stages` has those before them and
-says what holds for all.
+Here are the stages that measure and release models; `data_stages` has those before a model and says
+what holds for all, `model_stages` those that make one.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from qi_pipeline.artefacts import (
     build_directory,
@@ -17,11 +18,29 @@ from qi_pipeline.artefacts import (
     directory_hash,
     write_json,
 )
-from qi_pipeline.data_stages import DataStages, clock
+from qi_pipeline.data_stages import clock
+from qi_pipeline.datasets.build import read_overlaps, remaining_overlaps
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.evaluation.arms import ArmResult, run_arm
-from qi_pipeline.evaluation.gate import Decision, decide_release
-from qi_pipeline.evaluation.generation import GenerationOptions, llama_version
+from qi_pipeline.evaluation.arms import ArmPlan, Setup, run_arm
+from qi_pipeline.evaluation.gate import Decision, GateEvidence, decide_release
+from qi_pipeline.evaluation.generation import (
+    LocalModel,
+    Model,
+    engine_of,
+    generate_answers,
+    model_digest,
+)
+from qi_pipeline.evaluation.judge import Judge
+from qi_pipeline.evaluation.parity import check_parity
+from qi_pipeline.evaluation.records import (
+    ContaminationReport,
+    GenerationOptions,
+    Overlap,
+    ParityReport,
+    PastEvaluation,
+    RepositoryArm,
+    Verification,
+)
 from qi_pipeline.evaluation.references import check_references
 from qi_pipeline.evaluation.report import (
     EvaluationContext,
@@ -29,185 +48,165 @@ from qi_pipeline.evaluation.report import (
     evaluation_report,
     write_report,
 )
-from qi_pipeline.evaluation.tasks import Task, bundled_suite, load_tasks, tasks_hash
-from qi_pipeline.export.gguf import Quantization, export_gguf
-from qi_pipeline.handles import (
-    Adapter,
-    DatasetSet,
-    Evaluation,
-    Gguf,
-    Outcome,
+from qi_pipeline.evaluation.repository import (
+    repository_requests,
+    repository_tasks,
+    score_repository,
+)
+from qi_pipeline.evaluation.selftest import SelfTest, run_self_test
+from qi_pipeline.evaluation.suite_check import SuiteCheck, check_suite
+from qi_pipeline.evaluation.tasks import (
+    Task,
+    bundled_suite,
+    general_suite,
+    load_tasks,
+    tasks_hash,
+)
+from qi_pipeline.handles import DatasetSet, Evaluation, Gguf, IndexState, Outcome
+from qi_pipeline.model_stages import ModelStages
+from qi_pipeline.release import (
     Release,
     ReleasedModel,
+    Target,
+    admit,
+    nothing_released,
+    promote,
+    roll_back,
+    withhold,
 )
+from qi_pipeline.retrieval.context import Context, context_for
+from qi_pipeline.retrieval.index import PatternIndex
+from qi_pipeline.sandbox.bundle import Toolchain
+from qi_pipeline.sandbox.modules import prepare_tester
+from qi_pipeline.sandbox.mutants import make_mutants
+from qi_pipeline.sandbox.mutation import usable_cores
+from qi_pipeline.sandbox.sandbox import Sandbox
 from qi_pipeline.source.snapshot import Snapshot
-from qi_pipeline.training.base_model import (
-    base_model_identity,
-    materialize_base_model,
-    resolve_base_model,
-)
-from qi_pipeline.training.presets import Preset, load_preset
-from qi_pipeline.training.run import adapter_key, train_adapter, write_spec
 from qi_pipeline.validation.verdict import VALIDATION_VERSION
 
 # Raised by one whenever the code behind a stage changes what it makes from equal input.
-TRAINING_VERSION = "1"
-EXPORT_VERSION = "1"
-EVALUATION_VERSION = "1"
+EVALUATION_VERSION = "2"
+
+BASE, TUNED, LIVE = "base", "tuned", "live"
+HEADLINE = "headline.json"
+"""What later evaluations on the same suite show of this one."""
 
 
 @dataclass(frozen=True)
-class Pipeline(DataStages):
+class Pipeline(ModelStages):
     """All stages over one data directory."""
-
-    @property
-    def preset(self) -> Preset:
-        """The training preset of the settings, with the base model they name."""
-        preset = load_preset(self.settings.preset)
-        if self.settings.base_model is None:
-            return preset
-        return preset.model_copy(update={"base_model": self.settings.base_model})
 
     def require_usable(self) -> None:
         """Raise QiPipelineError now for choices that would fail a run only after minutes."""
-        preset = self.preset
-        resolve_base_model(preset.base_model)
-        if preset.backend == "unsloth" and self.settings.training_python is None:
-            raise QiPipelineError(
-                f"preset {preset.name!r} trains with Unsloth, which needs an environment of its "
-                "own; make it as requirements/unsloth.txt says and name its interpreter in "
-                "QI_TRAINING_PYTHON"
-            )
-        load_tasks(self.settings.tasks or bundled_suite())
-        self.toolchain_version()
-        if self.settings.quantization not in get_args(Quantization):
-            raise QiPipelineError(
-                f"unknown quantization {self.settings.quantization!r}; known: "
-                f"{', '.join(get_args(Quantization))}"
-            )
-
-    # ── lora_adapter ─────────────────────────────────────────────────────────────────────────────
-
-    def lora_adapter(
-        self, datasets: DatasetSet, train: Callable[[Path], object] = train_adapter
-    ) -> Outcome[Adapter]:
-        """Train the adapter in its own process.
-
-        `train` runs that process for a specification file; the Dagster layer passes one that goes
-        through Pipes.
-        """
-        datasets.require_trainable()
-        preset = self.preset
-        base = resolve_base_model(preset.base_model)
-        folder = self.folder(
-            "adapters", [TRAINING_VERSION, adapter_key(datasets.data_version, preset, base)]
-        )
-        reused = folder.is_dir()
-        with clock() as timer:
-            base_dir = materialize_base_model(base, self.settings.cache_dir / "base-models")
-            if not reused:
-                spec = write_spec(
-                    folder.with_suffix(".spec.json"),
-                    datasets_dir=datasets.directory,
-                    base_model_dir=base_dir,
-                    output_dir=folder,
-                    preset=preset,
-                    threads=self.settings.threads,
-                )
-                self.report(f"training preset {preset.name!r} on {datasets.summary.train} samples")
-                try:
-                    train(spec)
-                finally:
-                    spec.unlink(missing_ok=True)
-        handle = Adapter(
-            directory=folder,
-            data_version=content_hash(folder.name),
-            preset=preset.name,
-            base_model=preset.base_model,
-            base_model_dir=base_dir,
-        )
-        return Outcome(handle, reused, timer.seconds, handle.record())
-
-    # ── gguf_model ───────────────────────────────────────────────────────────────────────────────
-
-    def gguf_model(self, adapter: Adapter) -> Outcome[Gguf]:
-        """Merge the adapter, convert, quantize, and ask the result one question."""
-        return self._export(adapter.base_model_dir, adapter.directory)
-
-    def base_gguf(self, base_model_dir: Path) -> Outcome[Gguf]:
-        """Export the base model by the same route, so that both arms differ in the adapter only."""
-        return self._export(base_model_dir, None)
-
-    def _export(self, base_model_dir: Path, adapter_dir: Path | None) -> Outcome[Gguf]:
-        quantization = self.settings.quantization
-        adapter = adapter_dir.name if adapter_dir is not None else None
-        folder = self.folder(
-            "models",
-            [
-                EXPORT_VERSION,
-                base_model_identity(base_model_dir),
-                adapter,
-                quantization,
-                self.profile.system_prompt,
-                llama_version(),
-            ],
-        )
-        reused = folder.is_dir()
-        with clock() as timer:
-            if not reused:
-                self.report(f"exporting {'the tuned' if adapter else 'the base'} model to GGUF")
-            record = export_gguf(
-                base_model_dir,
-                adapter_dir,
-                folder,
-                cast("Quantization", quantization),
-                self.settings.converter_dir,
-                system_prompt=self.profile.system_prompt,
-                threads=self.settings.threads,
-            ).model_dump(mode="json")
-        handle = Gguf(
-            directory=folder,
-            data_version=record["sha256"],
-            quantization=quantization,
-            base_model_dir=base_model_dir,
-        )
-        return Outcome(handle, reused, timer.seconds, record)
+        super().require_usable()
+        self.suite()
 
     # ── evaluation_report ────────────────────────────────────────────────────────────────────────
+
+    def suite(self) -> tuple[Task, ...]:
+        """Return the tasks that models are measured on."""
+        return load_tasks(self.settings.tasks or bundled_suite())
 
     def generation_options(self) -> GenerationOptions:
         """Return how answers are generated."""
         return GenerationOptions(
-            max_tokens=self.settings.evaluation_max_tokens, threads=self.settings.threads
+            max_tokens=self.settings.evaluation_max_tokens,
+            slots=self.settings.evaluation_slots,
+            threads=self.settings.threads,
         )
 
-    def evaluation_report(self, snapshot: Snapshot, candidate: Gguf) -> Outcome[Evaluation]:
+    @contextmanager
+    def judge(self, snapshot: Snapshot) -> Iterator[Judge]:
+        """Open the one instrument that compiles, convicts and runs answers.
+
+        Raises SandboxRefusedError when this machine refuses to run untrusted code safely.
+        """
+        tester = prepare_tester(
+            self.library(snapshot),
+            self.settings.toolchain_dir,
+            self.settings.cache_dir,
+            sandbox=Sandbox(self.settings.sandbox),
+        )
+        with self.checker(snapshot) as checker:
+            yield Judge(checker, tester, workers=self.settings.threads or usable_cores())
+
+    def setup(self, snapshot: Snapshot, judge: Judge) -> Setup:
+        """Return what all arms of an evaluation share."""
+        return Setup(
+            judge=judge,
+            library_hash=self.library_hash(snapshot),
+            system_prompt=self.profile.system_prompt,
+            options=self.generation_options(),
+            cache_dir=self.settings.cache_dir,
+            retrieve=self._retrieve,
+            show=self.report,
+        )
+
+    def _retrieve(self, question: str) -> Context:
+        return context_for(question, PatternIndex(self.index_location()))
+
+    def arm_plans(self, models: Mapping[str, Model]) -> tuple[ArmPlan, ...]:
+        """Return the arms that the settings ask for, `base` and `tuned` always among them."""
+        verification = Verification(best_of=self.settings.evaluation_best_of)
+        plans = {
+            "base": ArmPlan("base", models[BASE]),
+            "base+retrieval": ArmPlan("base+retrieval", models[BASE], retrieval=True),
+            "tuned": ArmPlan("tuned", models[TUNED]),
+            "tuned+retrieval": ArmPlan("tuned+retrieval", models[TUNED], retrieval=True),
+            "tuned+retrieval+verification": ArmPlan(
+                "tuned+retrieval+verification",
+                models[TUNED],
+                retrieval=True,
+                verification=verification,
+            ),
+        }
+        chosen = {BASE, TUNED, *self.settings.evaluation_arms}
+        found = [plan for name, plan in plans.items() if name in chosen]
+        if LIVE in models:
+            found.append(ArmPlan(LIVE, models[LIVE]))
+        return tuple(found)
+
+    def evaluation_report(
+        self, snapshot: Snapshot, candidate: Gguf, index: IndexState, datasets: DatasetSet
+    ) -> Outcome[Evaluation]:
         """Measure base, tuned and live model on the same tasks against the same library."""
         incumbent = self._incumbent(candidate)
-        tasks = load_tasks(self.settings.tasks or bundled_suite())
         base = self.base_gguf(candidate.base_model_dir).handle
-        models = {"base": base.model, "tuned": candidate.model}
+        models: dict[str, Model] = {
+            BASE: LocalModel(base.model),
+            TUNED: LocalModel(candidate.model),
+        }
         if incumbent is not None:
-            models["live"] = incumbent.model
-        digests = {name: self._digest(path) for name, path in models.items()}
+            models[LIVE] = LocalModel(incumbent.model)
+        plans = self.arm_plans(models)
         key = [
             EVALUATION_VERSION,
             VALIDATION_VERSION,
-            digests,
-            tasks_hash(tasks),
+            {name: [model_digest(model), engine_of(model)] for name, model in models.items()},
+            [[plan.name, plan.verification and plan.verification.model_dump()] for plan in plans],
+            tasks_hash(self.suite()),
+            tasks_hash(load_tasks(general_suite())),
             self.library_hash(snapshot),
             self.generation_options().decoding(),
-            llama_version(),
+            self.settings.evaluation_functions,
+            index.data_version if any(plan.retrieval for plan in plans) else None,
+            datasets.data_version,
         ]
         folder = self.folder("evaluations", key)
         reused = folder.is_dir()
         with clock() as timer:
-            build_directory(folder, lambda t: self._write_evaluation(snapshot, tasks, models, t))
+            build_directory(
+                folder,
+                lambda target: self._write_evaluation(
+                    snapshot, plans, models, candidate, datasets, target
+                ),
+            )
         handle = Evaluation(
             directory=folder,
             data_version=directory_hash(folder),
             candidate=candidate,
-            incumbent="live" if "live" in models else "base",
+            base=base,
+            incumbent=LIVE if LIVE in models else BASE,
         )
         return Outcome(handle, reused, timer.seconds, evaluation_figures(handle.read()))
 
@@ -220,52 +219,202 @@ class Pipeline(DataStages):
             return fallback if fallback is not None and fallback.model.is_file() else None
         if live is not None and not live.model.is_file():
             raise QiPipelineError(
-                f"the live model {live.model} is gone; restore it, or delete "
-                f"{self.release_pointer} to compare with the base model again"
+                f"the live model {live.model} is gone; restore it, or go back with `qi rollback`"
             )
         return live
 
-    def _digest(self, model: Path) -> str:
-        export = model.parent / "export.json"
-        return str(json.loads(export.read_text("utf-8"))["sha256"])
+    def _write_evaluation(
+        self,
+        snapshot: Snapshot,
+        plans: Sequence[ArmPlan],
+        models: Mapping[str, Model],
+        candidate: Gguf,
+        datasets: DatasetSet,
+        target: Path,
+    ) -> None:
+        with self.judge(snapshot) as judge:
+            self_test = self.self_test(snapshot, judge)
+            report = self.measure(
+                snapshot, plans, judge, models=models, contamination=self._contamination(datasets)
+            )
+            parity = self._parity(candidate, report, judge)
+        write_json(target / "self_test.json", self_test.model_dump(mode="json"))
+        write_json(target / "parity.json", parity.model_dump(mode="json"))
+        write_report(report, target)
+        write_json(
+            target / HEADLINE,
+            {
+                "tasks_hash": report.tasks_hash,
+                "arms": [past.model_dump(mode="json") for past in as_past(report, snapshot.commit)],
+            },
+        )
+
+    def self_test(self, snapshot: Snapshot, judge: Judge) -> SelfTest:
+        """Put answers whose worth is known through the instrument; once per suite and library.
+
+        Raises QiPipelineError when a reference of a suite does not pass.
+        """
+        tasks, general = self.suite(), load_tasks(general_suite())
+        key = [
+            EVALUATION_VERSION,
+            tasks_hash(tasks),
+            tasks_hash(general),
+            self.library_hash(snapshot),
+        ]
+        folder = self.settings.cache_dir / "self-tests" / content_hash(key)
+
+        def build(target: Path) -> None:
+            self.report(f"testing the instrument on {len(tasks)} references and their mutants")
+            check_references(general, judge)
+            mutants = make_mutants(
+                {task.id: task.reference for task in tasks},
+                Toolchain(self.settings.toolchain_dir),
+                Sandbox(self.settings.sandbox),
+                self.profile,
+            )
+            found = run_self_test(tasks, mutants, judge)
+            write_json(target / "self_test.json", found.model_dump(mode="json"))
+
+        path = build_directory(folder, build) / "self_test.json"
+        return SelfTest.model_validate_json(path.read_bytes())
+
+    def evaluate(
+        self,
+        model: Model,
+        *,
+        retrieval: bool,
+        verification: bool,
+        samples: int,
+        temperature: float,
+        seed: int,
+    ) -> EvaluationReport:
+        """Measure any one model on the suite: plainly, and in the further ways asked for."""
+        snapshot = self.repo_snapshot().handle
+        name = model.path.stem if isinstance(model, LocalModel) else model.model
+        how = Verification(best_of=self.settings.evaluation_best_of)
+        plans = [ArmPlan(name, model)]
+        if retrieval:
+            plans.append(ArmPlan(f"{name}+retrieval", model, retrieval=True))
+        if verification:
+            parts = [name, *(["retrieval"] if retrieval else []), "verification"]
+            plans.append(ArmPlan("+".join(parts), model, retrieval, how))
+        with self.judge(snapshot) as judge:
+            setup = self.setup(snapshot, judge)
+            options = setup.options.model_copy(update={"temperature": temperature, "seed": seed})
+            setup = replace(setup, options=options, samples=samples)
+            return self.measure(snapshot, plans, judge, models={name: model}, setup=setup)
+
+    def check_suite(self, snapshot: Snapshot, tasks: Sequence[Task]) -> SuiteCheck:
+        """Say what the tests of a suite are worth."""
+        with self.judge(snapshot) as judge:
+            return check_suite(tasks, judge, self.report)
 
     def measure(
-        self, snapshot: Snapshot, tasks: Sequence[Task], models: Mapping[str, Path], suite: str
+        self,
+        snapshot: Snapshot,
+        plans: Sequence[ArmPlan],
+        judge: Judge,
+        *,
+        models: Mapping[str, Model] | None = None,
+        contamination: ContaminationReport | None = None,
+        setup: Setup | None = None,
+        tasks: Sequence[Task] | None = None,
     ) -> EvaluationReport:
-        """Run the references, then every model, and put the arms side by side."""
-        with self.checker(snapshot) as checker:
-            passed = check_references(tasks, checker.check_modules)
-            arms: list[ArmResult] = []
-            for name, model in models.items():
-                self.report(f"evaluating the {name} model on {len(tasks)} tasks")
-                arms.append(
-                    run_arm(
-                        name,
-                        model,
-                        tasks,
-                        checker.check_modules,
-                        self.settings.cache_dir,
-                        self.profile.system_prompt,
-                        self.generation_options(),
-                        self.library_hash(snapshot),
-                        self.report,
-                    )
-                )
+        """Run every arm on the suite, put them side by side.
+
+        models: those that are also asked general TypeScript and the library's own functions, by
+        the name of their arm.
+
+        Raises QiPipelineError when a model cannot be used, and SandboxRefusedError when this
+        machine refuses to run untrusted code safely.
+        """
+        tasks = self.suite() if tasks is None else tasks
+        general = load_tasks(general_suite()) if models else ()
+        setup = setup or self.setup(snapshot, judge)
+        references = check_references(tasks, judge)
+        arms = []
+        for plan in plans:
+            self.report(f"arm {plan.name!r}: {len(tasks)} tasks")
+            arms.append(run_arm(plan, tasks, setup))
+        regression = []
+        for name, model in (models or {}).items():
+            self.report(f"general TypeScript, {name} model: {len(general)} tasks")
+            regression.append(run_arm(ArmPlan(name, model), general, setup))
         context = EvaluationContext(
             title=f"How well the model writes {self.profile.name}",
             library=f"{self.profile.name} at {snapshot.commit[:12]} ({snapshot.subject})",
-            suite=suite,
+            suite=(self.settings.tasks or bundled_suite()).stem,
             tasks=tuple(tasks),
-            references_passed=len(passed),
+            general_tasks=general,
+            references_passed=len(references),
             measured_at=_now(),
         )
-        return evaluation_report(arms, context)
+        return evaluation_report(
+            arms,
+            context,
+            regression=regression,
+            repository=self._repository_arms(snapshot, models or {}, setup),
+            contamination=contamination,
+            past=self._past(tasks_hash(tasks)),
+        )
 
-    def _write_evaluation(
-        self, snapshot: Snapshot, tasks: Sequence[Task], models: Mapping[str, Path], target: Path
-    ) -> None:
-        suite = (self.settings.tasks or bundled_suite()).stem
-        write_report(self.measure(snapshot, tasks, models, suite), target)
+    def _repository_arms(
+        self, snapshot: Snapshot, models: Mapping[str, Model], setup: Setup
+    ) -> list[RepositoryArm]:
+        """Return how the models do on the library's own functions; none where nothing is marked."""
+        wanted = models and self.settings.evaluation_functions != 0
+        marks = self.library_tests(snapshot) if wanted else None
+        if marks is None or not marks.count("noticed"):
+            return []
+        tester = self.function_tester(snapshot)
+        tasks = repository_tasks(tester, marks)[: self.settings.evaluation_functions]
+        requests = repository_requests(tasks, setup.system_prompt)
+        arms = []
+        for name, model in models.items():
+            self.report(f"the library's own functions, {name} model: {len(tasks)} functions")
+            answers = generate_answers(model, requests, setup.options, setup.cache_dir, setup.show)
+            by_symbol = {answer.task_id: answer for answer in answers}
+            arms.append(score_repository(name, tasks, by_symbol, tester, setup.judge.workers))
+        return arms
+
+    def _parity(self, candidate: Gguf, report: EvaluationReport, judge: Judge) -> ParityReport:
+        self.report("comparing the exported model with its adapter")
+        return check_parity(
+            base_model_dir=candidate.base_model_dir,
+            adapter_dir=candidate.adapter_dir,
+            gguf=candidate.model,
+            quantization=candidate.quantization,
+            arm={arm.name: arm for arm in report.arms}[TUNED],
+            tasks=report.context.tasks,
+            judge=judge,
+            threads=self.settings.threads,
+        )
+
+    def _contamination(self, datasets: DatasetSet) -> ContaminationReport:
+        """Return what the datasets had in common with the tasks, and what they still have."""
+        found = read_overlaps(datasets.directory)
+        remaining = remaining_overlaps(datasets.directory, self.task_texts())
+        return ContaminationReport(
+            tasks=found.tasks,
+            samples=found.samples,
+            removed=found.removed,
+            remaining=len({row.sample for row in remaining}),
+            overlaps=tuple(
+                Overlap(
+                    task_id=row.task_id, sample=row.sample, jaccard=row.jaccard, shared=row.shared
+                )
+                for row in (*found.overlaps, *remaining)
+            ),
+        )
+
+    def _past(self, suite_hash: str) -> list[PastEvaluation]:
+        """Return the headlines of earlier evaluations on the same suite, oldest first."""
+        found = []
+        for path in (self.settings.data_dir / "evaluations").glob(f"*/{HEADLINE}"):
+            headline = json.loads(path.read_text("utf-8"))
+            if headline["tasks_hash"] == suite_hash:
+                found += [PastEvaluation.model_validate(row) for row in headline["arms"]]
+        return sorted(found, key=lambda row: (row.measured_at, row.arm))
 
     # ── model_release ────────────────────────────────────────────────────────────────────────────
 
@@ -277,69 +426,103 @@ class Pipeline(DataStages):
     def current_release(self) -> Release:
         """Return the release pointer; before the first release nothing is live."""
         if not self.release_pointer.is_file():
-            return Release(
-                live=None,
-                fallback=None,
-                candidate=None,
-                decision=Decision(release=False, reason="Nothing was released yet.", lines=()),
-                data_version=content_hash(None),
-            )
+            return nothing_released()
         return Release.model_validate_json(self.release_pointer.read_text("utf-8"))
 
     def decide(self, evaluation: Evaluation) -> Decision:
         """Compare the candidate with the incumbent; the one gate of check and release."""
-        live = self.current_release().live
-        if live is not None and live.model_hash == evaluation.candidate.data_version:
-            return Decision(release=True, reason="The candidate is already live.", lines=())
-        incumbent = evaluation.arm(evaluation.incumbent)
-        if live is not None and incumbent.model_hash != live.model_hash:
-            return Decision(
-                release=False,
-                reason="Another model went live since this evaluation; evaluate again.",
-                lines=(),
+        current = self.current_release()
+        candidate = evaluation.candidate.data_version
+        if current.knows(candidate):
+            return Decision(release=True, reason="The candidate is already in place.", lines=())
+        if candidate in current.rolled_back:
+            return _refused("The candidate was taken back by hand; it is not let in again.")
+        report = evaluation.read()
+        arms = {arm.name: arm for arm in report.arms}
+        general = {arm.name: arm for arm in report.regression}
+        incumbent = arms[evaluation.incumbent]
+        if current.live is not None and incumbent.model_hash != current.live.model_hash:
+            return _refused("Another model went live since this evaluation; evaluate again.")
+        return decide_release(
+            GateEvidence(
+                candidate=arms[TUNED],
+                incumbent=incumbent,
+                candidate_general=general.get(TUNED),
+                incumbent_general=general.get(evaluation.incumbent),
+                parity=evaluation.parity(),
+                self_test=evaluation.self_test(),
             )
-        return decide_release(evaluation.arm("tuned"), incumbent)
+        )
 
     def model_release(self, evaluation: Evaluation) -> Outcome[Release]:
-        """Make the candidate live when it is not worse; otherwise keep the live model, say why."""
+        """Let the candidate in when the gate says so; otherwise keep everything, and say why."""
         with clock() as timer:
             current = self.current_release()
             decision = self.decide(evaluation)
-            candidate = evaluation.candidate
-            already = current.live is not None and current.live.model_hash == candidate.data_version
-            if already:
-                release = current
-            else:
-                release = self._next_release(current, evaluation, decision)
-                write_json(self.release_pointer, release.model_dump(mode="json"))
+            already = current.knows(evaluation.candidate.data_version)
+            release = current
+            if not already:
+                candidate = _released(evaluation.candidate, evaluation)
+                base = _released(evaluation.base, evaluation)
+                release = (
+                    admit(current, candidate, base, decision, self.settings.canary_share)
+                    if decision.release
+                    else withhold(current, candidate.model, base, decision)
+                )
+                self._write_release(release)
         figures = {
             "released": decision.release,
             "reason": decision.reason,
-            "figures": list(decision.lines),
+            "lines": {line.name: line.figures for line in decision.lines},
             "live": str(release.live.model) if release.live else "nothing",
+            "canary": str(release.canary.model) if release.canary else "nothing",
+            "canary_share": release.canary_share,
         }
         return Outcome(release, already, timer.seconds, figures)
 
-    def _next_release(
-        self, current: Release, evaluation: Evaluation, decision: Decision
-    ) -> Release:
-        candidate = evaluation.candidate
-        live, fallback = current.live, current.fallback
-        if decision.release:
-            fallback = current.live
-            live = ReleasedModel(
-                model=candidate.model,
-                modelfile=candidate.directory / "Modelfile",
-                model_hash=candidate.data_version,
-                released_at=_now(),
-                evaluation=evaluation.directory,
-            )
-        return Release(
-            live=live,
-            fallback=fallback,
-            candidate=None if decision.release else candidate.model,
-            decision=decision,
-            data_version=content_hash([live.model_hash if live else None, decision.release]),
+    def promote(self) -> Release:
+        """Make the canary live. Raises QiPipelineError when there is none."""
+        release = promote(self.current_release())
+        self._write_release(release)
+        return release
+
+    def roll_back(self, to: Target) -> Release:
+        """Go back to the previous or the base model. Raises QiPipelineError when there is none."""
+        release = roll_back(self.current_release(), to)
+        self._write_release(release)
+        return release
+
+    def _write_release(self, release: Release) -> None:
+        write_json(self.release_pointer, release.model_dump(mode="json"))
+
+
+def _refused(reason: str) -> Decision:
+    return Decision(release=False, reason=reason, lines=())
+
+
+def _released(model: Gguf, evaluation: Evaluation) -> ReleasedModel:
+    return ReleasedModel(
+        model=model.model,
+        modelfile=model.directory / "Modelfile",
+        model_hash=model.data_version,
+        released_at=_now(),
+        evaluation=evaluation.directory,
+    )
+
+
+def as_past(report: EvaluationReport, commit: str) -> Iterator[PastEvaluation]:
+    """Yield the headline of every arm, as later evaluations show it."""
+    for arm in report.arms:
+        yield PastEvaluation(
+            measured_at=report.context.measured_at,
+            commit=commit,
+            arm=arm.name,
+            model_hash=arm.model_hash,
+            passes=arm.overall.passes,
+            compiles=arm.overall.compiles,
+            adheres=arm.overall.adheres,
+            tests=arm.overall.tests,
+            bleu=arm.overall.bleu,
         )
 
 
@@ -347,11 +530,18 @@ def evaluation_figures(report: EvaluationReport) -> dict[str, Any]:
     """Return the headline of every arm."""
     figures: dict[str, Any] = {"tasks": report.n}
     for arm in report.arms:
-        figures[f"{arm.name}_compile_and_adhere"] = arm.overall.both.count
-        figures[f"{arm.name}_compile"] = arm.overall.compiles.count
-        figures[f"{arm.name}_adhere"] = arm.overall.adheres.count
-        figures[f"{arm.name}_bleu"] = round(arm.overall.bleu, 1)
-        figures[f"{arm.name}_tokens_per_second"] = round(arm.tokens_per_second.value, 1)
+        name = arm.name.replace("+", "_")
+        figures[f"{name}_passes"] = arm.overall.passes.count
+        figures[f"{name}_compiles"] = arm.overall.compiles.count
+        figures[f"{name}_adheres"] = arm.overall.adheres.count
+        figures[f"{name}_tests"] = arm.overall.tests.count
+        figures[f"{name}_bleu"] = round(arm.overall.bleu, 1)
+        figures[f"{name}_chrf"] = round(arm.overall.chrf, 1)
+        figures[f"{name}_tokens_per_second"] = round(arm.tokens_per_second.value, 1)
+    for arm in report.regression:
+        figures[f"{arm.name}_general_tests"] = arm.overall.tests.count
+    for repository in report.repository:
+        figures[f"{repository.name}_own_functions"] = repository.passed.count
     return figures
 
 

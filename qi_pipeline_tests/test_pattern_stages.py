@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from qi_pipeline.artefacts import write_jsonl
 from qi_pipeline.data_stages import rows_version
 from qi_pipeline.evolution.records import Evolution
 from qi_pipeline.handles import PatternSet, ValidatedSet
@@ -134,6 +135,38 @@ def test_the_history_s_fixes_become_samples(pipeline: Pipeline, repository: GitR
     assert "unwrapOr(0, r)" in rows
     assert "R1" in rows
     assert pipeline.training_datasets(taken, validated).reused
+
+
+def test_what_overlaps_with_the_task_suite_is_not_learned(
+    repository: GitRepository, tmp_path: Path
+) -> None:
+    repository.commit({f"{APP}/size.ts": FIXED}, "mend")
+    suite = tmp_path / "tasks.jsonl"
+    task = {
+        "id": "halving",
+        "category": "basic",
+        "prompt": "Halve a number.",
+        "entry_point": "half",
+        "test": "",
+        "required_api": {},
+        "forbidden": [],
+        "reference": GOOD,
+    }
+    write_jsonl(suite, [task])
+    pipeline = Pipeline(
+        Settings(data_dir=tmp_path / "data", source=str(repository.path), tasks=suite)
+    )
+    assert {text.id for text in pipeline.task_texts()} >= {"halving", "general-chunk"}
+    taken, _, validated = graded(pipeline)
+    outcome = pipeline.training_datasets(taken, validated)
+    assert outcome.figures["overlapping_patterns"] == 1
+    rows = (outcome.handle.directory / "qi-conversations.json").read_text("utf-8")
+    assert "n / 2" not in rows
+    assert "unwrapOr(0, r)" in rows
+    write_jsonl(suite, [{**task, "reference": "export const other = [1, 2, 3, 4];"}])
+    again = pipeline.training_datasets(taken, validated)
+    assert not again.reused
+    assert again.figures["overlapping"] == 0
 
 
 def test_a_fix_that_no_longer_complies_is_left_out(

@@ -5,7 +5,7 @@ import dagster as dg
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.evaluation.report import render_category_markdown, render_markdown
-from qi_pipeline.handles import Evaluation, Gguf
+from qi_pipeline.handles import DatasetSet, Evaluation, Gguf, IndexState
 from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.stages import EVALUATION_VERSION
 
@@ -21,9 +21,13 @@ def evaluation_report(
     pipeline: PipelineResource,
     repo_snapshot: Snapshot,
     gguf_model: Gguf,
+    pattern_index: IndexState,
+    training_datasets: DatasetSet,
 ) -> dg.MaterializeResult[Evaluation]:
-    """Adherence, compile rate, BLEU and speed of every arm on the task suite."""
-    outcome = pipeline.stages(context.log).evaluation_report(repo_snapshot, gguf_model)
+    """Adherence, compile rate, test pass rate and all three at once, of every arm on the suite."""
+    outcome = pipeline.stages(context.log).evaluation_report(
+        repo_snapshot, gguf_model, pattern_index, training_datasets
+    )
     handle = outcome.handle
     report = handle.read()
     return materialized(
@@ -53,5 +57,11 @@ def candidate_is_not_worse(
     return dg.AssetCheckResult(
         passed=decision.release,
         description=decision.reason,
-        metadata={"reason": decision.reason, "figures": "\n".join(decision.lines)},
+        metadata={
+            "reason": decision.reason,
+            **{
+                line.name: f"{'passed' if line.passed else 'FAILED'}: {line.figures}"
+                for line in decision.lines
+            },
+        },
     )

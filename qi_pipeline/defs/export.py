@@ -5,7 +5,7 @@ import dagster as dg
 from qi_pipeline.defs.common import OWNERS, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.handles import Adapter, Gguf
-from qi_pipeline.stages import EXPORT_VERSION
+from qi_pipeline.model_stages import EXPORT_VERSION
 
 
 @dg.asset(group_name="model", kinds={"gguf"}, owners=OWNERS, code_version=EXPORT_VERSION)

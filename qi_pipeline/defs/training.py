@@ -9,7 +9,7 @@ from qi_pipeline.defs.common import OWNERS, markdown_picture, materialized
 from qi_pipeline.defs.resources import PipelineResource
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.handles import Adapter, DatasetSet
-from qi_pipeline.stages import TRAINING_VERSION
+from qi_pipeline.model_stages import TRAINING_VERSION
 from qi_pipeline.training.run import training_command
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from qi_pipeline.evaluation.tasks import bundled_suite
 
-TASKS = 3
+TASKS = 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def terminal_in(folder: Path) -> Terminal:
             "QI_PRESET": "tiny",
             "QI_TASKS": str(tasks),
             "QI_EVALUATION_MAX_TOKENS": "40",
+            "QI_EVALUATION_BEST_OF": "2",
+            "QI_EVALUATION_FUNCTIONS": "2",
         },
     )
 
