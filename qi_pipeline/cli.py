@@ -266,7 +266,10 @@ def evaluate(  # noqa: PLR0917 - typer reads options from parameters
     temperature: Annotated[float, typer.Option("--temperature", min=0.0)] = 0.0,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     tasks: Annotated[
-        Path | None, typer.Option("--tasks", help="Task suite (JSON Lines); default: bundled.")
+        Path | None,
+        typer.Option(
+            "--tasks", help="Task suite (JSON Lines); default: QI_TASKS or the bundled one."
+        ),
     ] = None,
     source: Source = None,
     revision: Revision = None,
@@ -279,11 +282,7 @@ def evaluate(  # noqa: PLR0917 - typer reads options from parameters
     """
     from qi_pipeline.evaluation.report import render_markdown, write_report
 
-    pipeline = _pipeline(source=source, revision=revision)
-    if tasks is not None:
-        pipeline = replace(
-            pipeline, settings=pipeline.settings.model_copy(update={"tasks": tasks.absolute()})
-        )
+    pipeline = _on_tasks(tasks, _pipeline(source=source, revision=revision))
     pipeline.suite()
     chosen = _model(model, endpoint, endpoint_model, pipeline)
     report = pipeline.evaluate(
@@ -297,6 +296,13 @@ def evaluate(  # noqa: PLR0917 - typer reads options from parameters
     print(render_markdown(report))
     if out is not None:
         print(f"report: {write_report(report, out)}")
+
+
+def _on_tasks(tasks: Path | None, pipeline: Pipeline) -> Pipeline:
+    if tasks is None:
+        return pipeline
+    settings = pipeline.settings.model_copy(update={"tasks": tasks.absolute()})
+    return replace(pipeline, settings=settings)
 
 
 def _model(
@@ -317,7 +323,10 @@ def _model(
 @app.command()
 def suite(
     tasks: Annotated[
-        Path | None, typer.Option("--tasks", help="Task suite (JSON Lines); default: bundled.")
+        Path | None,
+        typer.Option(
+            "--tasks", help="Task suite (JSON Lines); default: QI_TASKS or the bundled one."
+        ),
     ] = None,
     source: Source = None,
     revision: Revision = None,
@@ -325,10 +334,9 @@ def suite(
 ) -> None:
     """Say what a task suite is worth: references, and the mutants of them that its tests kill."""
     from qi_pipeline.evaluation.suite_check import render_suite_check
-    from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
 
-    loaded = load_tasks(tasks or bundled_suite())
-    pipeline = _pipeline(source=source, revision=revision)
+    pipeline = _on_tasks(tasks, _pipeline(source=source, revision=revision))
+    loaded = pipeline.suite()
     check = pipeline.check_suite(pipeline.repo_snapshot().handle, loaded)
     if out is not None:
         write_json(out, check.model_dump(mode="json"))
@@ -345,7 +353,7 @@ def selftest(source: Source = None, revision: Revision = None) -> None:
     with pipeline.judge(taken) as judge:
         found = pipeline.self_test(taken, judge)
     _print_json(found.model_dump(mode="json"))
-    print(found.describe())
+    _note(found.describe())
     if not found.holds:
         raise typer.Exit(1)
 
@@ -356,7 +364,10 @@ def score(
         Path, typer.Option("--solutions", help="JSON Lines: {id, code} or {id, answer}.")
     ],
     tasks: Annotated[
-        Path | None, typer.Option("--tasks", help="Task suite (JSON Lines); default: bundled.")
+        Path | None,
+        typer.Option(
+            "--tasks", help="Task suite (JSON Lines); default: QI_TASKS or the bundled one."
+        ),
     ] = None,
     source: Source = None,
     revision: Revision = None,
@@ -367,11 +378,10 @@ def score(
     `code` is judged as it is; from `answer`, a model's whole reply, the code is taken first.
     """
     from qi_pipeline.evaluation.solutions import load_solutions, render_solutions, score_solutions
-    from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
 
-    loaded = load_tasks(tasks or bundled_suite())
+    pipeline = _on_tasks(tasks, _pipeline(source=source, revision=revision))
+    loaded = pipeline.suite()
     given = load_solutions(solutions, loaded)
-    pipeline = _pipeline(source=source, revision=revision)
     with pipeline.judge(pipeline.repo_snapshot().handle) as judge:
         report = score_solutions(loaded, given, judge)
     if out is not None:

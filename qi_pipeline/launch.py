@@ -244,7 +244,7 @@ def _model_lines(pipeline: Pipeline) -> Iterator[str]:
             f"{arm.tokens_per_second.value:>10.1f}"
         )
     release = pipeline.current_release()
-    known = release.knows(evaluation.candidate.data_version)
+    known = release.knows(evaluation.candidate.data_version) and release.decision.release
     decision = release.decision if known else pipeline.decide(evaluation)
     yield f"Release       {'' if decision.release else 'withheld: '}{decision.reason}"
     yield f"  live          {release.live.model if release.live else 'no model yet'}"

@@ -66,6 +66,9 @@ class Release(BaseModel):
         return model_hash in {model.model_hash for model in (self.live, self.canary) if model}
 
 
+_TAKEN_BACK = Decision(release=False, reason="A model was taken back by hand.", lines=())
+
+
 def nothing_released() -> Release:
     """Return the pointer before the first release."""
     decision = Decision(release=False, reason="Nothing was released yet.", lines=())
@@ -89,7 +92,8 @@ def admit(
     if canary_share > 0:
         changes |= {"canary": model, "canary_share": canary_share}
     else:
-        changes |= {"live": model, "fallback": current.live, "canary": None, "canary_share": 0.0}
+        fallback = current.live or base
+        changes |= {"live": model, "fallback": fallback, "canary": None, "canary_share": 0.0}
     return current.model_copy(update=changes)
 
 
@@ -137,6 +141,7 @@ def roll_back(current: Release, to: Target) -> Release:
                 "canary": None,
                 "canary_share": 0.0,
                 "rolled_back": _with(current.rolled_back, current.canary),
+                "decision": _TAKEN_BACK,
             }
         )
     return _back_to(current, current.fallback, "earlier model")
@@ -160,6 +165,7 @@ def _back_to(current: Release, target: ReleasedModel | None, what: str) -> Relea
             "canary": None,
             "canary_share": 0.0,
             "rolled_back": tuple(one for one in rolled_back if one != target.model_hash),
+            "decision": _TAKEN_BACK,
         }
     )
 
@@ -176,11 +182,12 @@ def broken_models(release: Release) -> dict[str, str]:
         "fallback": release.fallback,
         "base": release.base,
     }
-    found = {name: _problem(model) for name, model in parts.items() if model is not None}
+    found = {name: problem_with(model) for name, model in parts.items() if model is not None}
     return {name: problem for name, problem in found.items() if problem}
 
 
-def _problem(model: ReleasedModel) -> str:
+def problem_with(model: ReleasedModel) -> str:
+    """Return why a model's file is not the one that was measured; empty when it is."""
     if not model.model.is_file():
         return f"{model.model} is gone"
     if file_hash(model.model) != model.model_hash:
@@ -189,7 +196,7 @@ def _problem(model: ReleasedModel) -> str:
 
 
 def _require_intact(model: ReleasedModel) -> None:
-    problem = _problem(model)
+    problem = problem_with(model)
     if problem:
         raise QiPipelineError(
             f"{problem}; nothing was changed. Restore the file, or export and evaluate again"

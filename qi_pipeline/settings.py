@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, AliasChoices, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from qi_pipeline.errors import QiPipelineError
 
@@ -44,6 +44,11 @@ class Settings(BaseSettings):
                 for item in error.errors()
             )
             raise QiPipelineError(f"{problems}; correct or unset it") from error
+        except SettingsError as error:
+            raise QiPipelineError(
+                f"{error}; lists are written as JSON, such as "
+                'QI_EVALUATION_ARMS=\'["base", "tuned"]\''
+            ) from error
 
     source: str = "sample"
     """Path or URL of the git repository to learn from; `sample` is the bundled library."""
@@ -61,8 +66,8 @@ class Settings(BaseSettings):
     """Where every artefact lies."""
     tasks: _AbsolutePath | None = None
     """Task suite of the evaluation (JSON Lines); unset means the bundled one."""
-    evaluation_max_tokens: int = Field(default=512, ge=1)
-    """Most tokens of one generated answer."""
+    evaluation_max_tokens: int = Field(default=800, ge=1)
+    """Most tokens of one generated answer; the longest reference of the bundled suite has 760."""
     evaluation_arms: tuple[ArmName, ...] = ARMS
     """Arms to measure, as a JSON list; `base` and `tuned` always are."""
     evaluation_best_of: int = Field(default=4, ge=1)

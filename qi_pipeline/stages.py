@@ -4,7 +4,9 @@ Here are the stages that measure and release models; `data_stages` has those bef
 what holds for all, `model_stages` those that make one.
 """
 
+import fcntl
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from qi_pipeline.artefacts import (
     build_directory,
     content_hash,
-    directory_hash,
+    read_jsonl,
     write_json,
 )
 from qi_pipeline.data_stages import clock
@@ -70,6 +74,7 @@ from qi_pipeline.release import (
     Target,
     admit,
     nothing_released,
+    problem_with,
     promote,
     roll_back,
     withhold,
@@ -87,6 +92,9 @@ from qi_pipeline.validation.verdict import VALIDATION_VERSION
 # Raised by one whenever the code behind a stage changes what it makes from equal input.
 EVALUATION_VERSION = "2"
 
+_QUESTION_TOKENS = 3072
+"""Room for system prompt, retrieved patterns, task and the compiler's messages; beside it stand the
+answer, and in a repair the answer before, with a margin."""
 BASE, TUNED, LIVE = "base", "tuned", "live"
 HEADLINE = "headline.json"
 """What later evaluations on the same suite show of this one."""
@@ -111,6 +119,7 @@ class Pipeline(ModelStages):
         """Return how answers are generated."""
         return GenerationOptions(
             max_tokens=self.settings.evaluation_max_tokens,
+            n_ctx=_QUESTION_TOKENS + 3 * self.settings.evaluation_max_tokens,
             slots=self.settings.evaluation_slots,
             threads=self.settings.threads,
         )
@@ -170,8 +179,8 @@ class Pipeline(ModelStages):
         self, snapshot: Snapshot, candidate: Gguf, index: IndexState, datasets: DatasetSet
     ) -> Outcome[Evaluation]:
         """Measure base, tuned and live model on the same tasks against the same library."""
-        incumbent = self._incumbent(candidate)
         base = self.base_gguf(candidate.base_model_dir).handle
+        incumbent = self._incumbent(candidate, base)
         models: dict[str, Model] = {
             BASE: LocalModel(base.model),
             TUNED: LocalModel(candidate.model),
@@ -203,23 +212,31 @@ class Pipeline(ModelStages):
             )
         handle = Evaluation(
             directory=folder,
-            data_version=directory_hash(folder),
+            data_version=results_version(folder),
             candidate=candidate,
             base=base,
             incumbent=LIVE if LIVE in models else BASE,
         )
         return Outcome(handle, reused, timer.seconds, evaluation_figures(handle.read()))
 
-    def _incumbent(self, candidate: Gguf) -> ReleasedModel | None:
-        """Return the live model, or the one that the candidate replaced; None before both."""
+    def _incumbent(self, candidate: Gguf, base: Gguf) -> ReleasedModel | None:
+        """Return the live model, or the one that the candidate replaced; None for the base model.
+
+        Raises QiPipelineError when the live model's file is not the one that was measured.
+        """
         release = self.current_release()
         live = release.live
         if live is not None and live.model_hash == candidate.data_version:
-            fallback = release.fallback
-            return fallback if fallback is not None and fallback.model.is_file() else None
-        if live is not None and not live.model.is_file():
+            live = release.fallback
+            if live is not None and problem_with(live):
+                return None
+        if live is None or live.model_hash == base.data_version:
+            return None
+        problem = problem_with(live)
+        if problem:
             raise QiPipelineError(
-                f"the live model {live.model} is gone; restore it, or go back with `qi rollback`"
+                f"the live model is broken: {problem}; restore the file, or go on with "
+                "`qi promote` (the model on trial) or `qi rollback --to base`"
             )
         return live
 
@@ -289,6 +306,14 @@ class Pipeline(ModelStages):
         seed: int,
     ) -> EvaluationReport:
         """Measure any one model on the suite: plainly, and in the further ways asked for."""
+        model_digest(model)
+        if samples > 1 and temperature == 0:
+            raise QiPipelineError(
+                f"{samples} samples of greedy decoding are one and the same answer; choose a "
+                "--temperature above 0"
+            )
+        if retrieval:
+            PatternIndex(self.index_location()).data_version()
         snapshot = self.repo_snapshot().handle
         name = model.path.stem if isinstance(model, LocalModel) else model.model
         how = Verification(best_of=self.settings.evaluation_best_of)
@@ -410,7 +435,7 @@ class Pipeline(ModelStages):
     def _past(self, suite_hash: str) -> list[PastEvaluation]:
         """Return the headlines of earlier evaluations on the same suite, oldest first."""
         found = []
-        for path in (self.settings.data_dir / "evaluations").glob(f"*/{HEADLINE}"):
+        for path in (self.settings.data_dir / "evaluations").glob(f"[!.]*/{HEADLINE}"):
             headline = json.loads(path.read_text("utf-8"))
             if headline["tasks_hash"] == suite_hash:
                 found += [PastEvaluation.model_validate(row) for row in headline["arms"]]
@@ -427,7 +452,22 @@ class Pipeline(ModelStages):
         """Return the release pointer; before the first release nothing is live."""
         if not self.release_pointer.is_file():
             return nothing_released()
-        return Release.model_validate_json(self.release_pointer.read_text("utf-8"))
+        try:
+            return Release.model_validate_json(self.release_pointer.read_bytes())
+        except ValidationError as error:
+            raise QiPipelineError(
+                f"{self.release_pointer} cannot be read as a release pointer: "
+                f"{error.errors()[0]['msg']}; it is of an older version or damaged. Move it away "
+                "to start over with nothing released; models and evaluations stay"
+            ) from error
+
+    @contextmanager
+    def _pointer_held(self) -> Iterator[Release]:
+        """Give the pointer to one writer at a time: nobody's rollback is written over."""
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with (self.settings.data_dir / "release.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.current_release()
 
     def decide(self, evaluation: Evaluation) -> Decision:
         """Compare the candidate with the incumbent; the one gate of check and release."""
@@ -456,8 +496,7 @@ class Pipeline(ModelStages):
 
     def model_release(self, evaluation: Evaluation) -> Outcome[Release]:
         """Let the candidate in when the gate says so; otherwise keep everything, and say why."""
-        with clock() as timer:
-            current = self.current_release()
+        with clock() as timer, self._pointer_held() as current:
             decision = self.decide(evaluation)
             already = current.knows(evaluation.candidate.data_version)
             release = current
@@ -482,18 +521,17 @@ class Pipeline(ModelStages):
 
     def promote(self) -> Release:
         """Make the canary live. Raises QiPipelineError when there is none."""
-        release = promote(self.current_release())
-        self._write_release(release)
-        return release
+        with self._pointer_held() as current:
+            return self._write_release(promote(current))
 
     def roll_back(self, to: Target) -> Release:
         """Go back to the previous or the base model. Raises QiPipelineError when there is none."""
-        release = roll_back(self.current_release(), to)
-        self._write_release(release)
-        return release
+        with self._pointer_held() as current:
+            return self._write_release(roll_back(current, to))
 
-    def _write_release(self, release: Release) -> None:
+    def _write_release(self, release: Release) -> Release:
         write_json(self.release_pointer, release.model_dump(mode="json"))
+        return release
 
 
 def _refused(reason: str) -> Decision:
@@ -542,7 +580,15 @@ def evaluation_figures(report: EvaluationReport) -> dict[str, Any]:
         figures[f"{arm.name}_general_tests"] = arm.overall.tests.count
     for repository in report.repository:
         figures[f"{repository.name}_own_functions"] = repository.passed.count
-    return figures
+    # What too few tasks leave open has no place among figures that are plotted.
+    return {name: value for name, value in figures.items() if not math.isnan(value)}
+
+
+def results_version(folder: Path) -> str:
+    """Hash what an evaluation found, without when and how fast."""
+    rows = read_jsonl(folder / "results.jsonl")
+    kept = ("suite", "arm", "task_id", "sample", "code", "score")
+    return content_hash([{name: row.get(name) for name in kept} for row in rows])
 
 
 def _now() -> str:

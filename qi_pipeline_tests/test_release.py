@@ -61,6 +61,7 @@ def test_without_a_share_it_is_live_at_once(tmp_path: Path, base: ReleasedModel)
     one = model(tmp_path, "one")
     release = admit(nothing_released(), one, base, YES, 0.0)
     assert (release.live, release.canary, release.canary_share) == (one, None, 0.0)
+    assert roll_back(release, "previous").live == base
 
 
 def test_promotion_makes_the_canary_live_and_keeps_the_model_before(
@@ -88,6 +89,7 @@ def test_rolling_back_withdraws_the_canary_first(tmp_path: Path, base: ReleasedM
     after = roll_back(trial, "previous")
     assert (after.live, after.canary, after.canary_share) == (one, None, 0.0)
     assert after.rolled_back == (two.model_hash,)
+    assert not after.decision.release
 
 
 def test_rolling_back_without_a_canary_returns_to_the_model_before(

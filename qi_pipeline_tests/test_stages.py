@@ -9,7 +9,7 @@ from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.report import EvaluationContext, evaluation_report, write_report
 from qi_pipeline.handles import Evaluation, Gguf
 from qi_pipeline.settings import Settings
-from qi_pipeline.stages import HEADLINE, Pipeline, as_past
+from qi_pipeline.stages import HEADLINE, Pipeline, as_past, results_version
 from qi_pipeline_tests.evaluation.samples import GOOD, USELESS, make_arm, make_task
 from qi_pipeline_tests.evaluation.test_gate import parity, self_test
 
@@ -181,6 +181,21 @@ def test_an_evaluation_against_a_model_that_is_no_longer_live_decides_nothing(
     pipeline.promote()
     assert not pipeline.decide(stale).release
     assert "evaluate again" in pipeline.decide(stale).reason
+
+
+def test_a_pointer_that_cannot_be_read_is_named(pipeline: Pipeline) -> None:
+    write_text(pipeline.release_pointer, '{"live": 1}')
+    with pytest.raises(QiPipelineError, match=r"release\.json cannot be read.*Move it away"):
+        pipeline.current_release()
+
+
+def test_equal_results_have_one_version_whenever_and_however_fast_they_came(
+    pipeline: Pipeline,
+) -> None:
+    one = evaluated(pipeline, "one", 8, "base", 2).directory
+    version = results_version(one)
+    assert version == results_version(evaluated(pipeline, "two", 8, "base", 2).directory)
+    assert version != results_version(evaluated(pipeline, "three", 7, "base", 2).directory)
 
 
 def test_an_unknown_quantization_is_refused_before_any_work(tmp_path: Path) -> None:

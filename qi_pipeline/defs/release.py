@@ -27,6 +27,8 @@ def released_models_are_intact(model_release: Release) -> dg.AssetCheckResult:
     broken = broken_models(model_release)
     return dg.AssetCheckResult(
         passed=not broken,
+        description="; ".join(f"{name}: {problem}" for name, problem in broken.items())
+        or "All files are those that were measured.",
         severity=dg.AssetCheckSeverity.ERROR,
         metadata=broken or {"models": "all intact"},
     )

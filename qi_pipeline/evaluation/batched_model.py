@@ -9,9 +9,9 @@ as llama.cpp's CPU kernels allow it (measured, see the tests). Five things bring
 
 - attention is computed without the flash kernels, which add up in 16 bits on a CPU and share a lone
   row among threads;
-- matrix kernels for whole tiles of rows round unlike those for single rows with some kinds of
-  quantization (Q4_K, not Q8_0 or Q4_1): where they do, which is tried out when a context is opened,
-  a step is filled up to whole tiles;
+- with some kinds of quantization (Q4_K and what Q4_K_M mixes in, not Q8_0, Q4_0 or Q4_1) a row is
+  rounded otherwise among many rows than alone: where that is so, which is tried out when a context
+  is opened, a step is filled up with rows that nobody reads;
 - a prompt is read in blocks whose ends follow from its length, whether it is read itself or its
   first blocks are copied from a neighbour with the same beginning;
 - every conversation has cache cells of its own;
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import llama_cpp
+from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from qi_pipeline.errors import QiPipelineError
@@ -36,7 +37,13 @@ from qi_pipeline.evaluation.records import Message
 _BLOCK = 64
 """Tokens of a prompt that are read at once; conversations share beginnings in these units."""
 _TILE = 4
-"""Rows that llama.cpp's matrix kernels take together at most (ggml-cpu/repack.cpp)."""
+_FEWEST_ROWS = 8
+"""Steps of at least so many rows, in whole tiles, round alike with every kind of quantization.
+
+Measured with 1 to 31 rows of Q4_K, Q5_0, Q6_K and Q8_0 tensors on AVX-512: llama.cpp picks kernels
+by the number of rows (ggml-cpu/repack.cpp, llamafile/sgemm.cpp)."""
+_PROBE = 32
+"""Tokens with which it is tried out whether a model needs that."""
 _CELLS = 256
 """llama.cpp gives a sequence a multiple of this many cache cells."""
 _EVERYTHING = -1
@@ -102,7 +109,7 @@ class BatchedModel:
     def __init__(self, path: Path, threads: int) -> None:
         self._threads = threads
         self._context: Any = None
-        self._tile = _TILE
+        self._rows_round_alike = False
         self._batch: Any = None
         llama_cpp.llama_backend_init()
         llama_cpp.llama_log_set(_log_errors, ctypes.c_void_p(0))
@@ -118,11 +125,15 @@ class BatchedModel:
             raise QiPipelineError(
                 f"{path} has no tokenizer.chat_template; export it with its tokenizer's template"
             )
-        self._format = Jinja2ChatFormatter(
-            template=template.decode(),
-            eos_token=self._name_of(llama_cpp.llama_vocab_eos(self._vocabulary)),
-            bos_token=self._name_of(llama_cpp.llama_vocab_bos(self._vocabulary)),
-        )
+        try:
+            self._format = Jinja2ChatFormatter(
+                template=template.decode(),
+                eos_token=self._name_of(llama_cpp.llama_vocab_eos(self._vocabulary)),
+                bos_token=self._name_of(llama_cpp.llama_vocab_bos(self._vocabulary)),
+            )
+        except TemplateError as error:
+            self.close()
+            raise QiPipelineError(f"{path}: its chat template is broken: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -181,14 +192,14 @@ class BatchedModel:
     def open_context(self, slots: int, tokens: int) -> None:
         """Make room for `slots` conversations of up to `tokens` tokens each, answers included."""
         self._close_context()
-        sequences = -(-slots // _TILE) * _TILE
+        sequences = _filled_up(slots)
         if sequences > llama_cpp.llama_max_parallel_sequences():
             raise QiPipelineError(
                 f"{slots} slots are more than llama.cpp's "
                 f"{llama_cpp.llama_max_parallel_sequences()}; ask for fewer"
             )
         cells = -(-tokens // _CELLS) * _CELLS
-        rows = max(sequences, _BLOCK + _TILE)
+        rows = max(sequences, _BLOCK)
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = cells * sequences
         parameters.n_seq_max = sequences
@@ -209,17 +220,23 @@ class BatchedModel:
                 "fewer slots or a smaller n_ctx"
             )
         self._batch = llama_cpp.llama_batch_init(rows, 0, 1)
-        self._tile = 1 if self._rows_round_alike() else _TILE
+        self._rows_round_alike = self._try_rows()
 
-    def _rows_round_alike(self) -> bool:
-        """Tell whether a token gives the same logits, to the bit, alone and in a tile of rows."""
-        token = llama_cpp.llama_vocab_n_tokens(self._vocabulary) // 2
-        found = set()
-        for count in (1, _TILE):
-            self._decode([(token, 0, sequence, True) for sequence in range(count)])
-            found |= {self._logits(row) for row in range(count)}
+    def _try_rows(self) -> bool:
+        """Tell whether tokens give the same logits, to the bit, alone and beside others."""
+        step = llama_cpp.llama_vocab_n_tokens(self._vocabulary) // _PROBE
+        tokens = [index * step for index in range(_PROBE)]
+        return self._lone_logits(tokens, 1) == self._lone_logits(tokens, _FEWEST_ROWS)
+
+    def _lone_logits(self, tokens: Sequence[int], rows: int) -> list[bytes]:
+        """Return the logits after each token, each the first of a sequence, `rows` at a time."""
+        found: list[bytes] = []
+        for start in range(0, len(tokens), rows):
+            step = tokens[start : start + rows]
+            self._decode([(token, 0, sequence, True) for sequence, token in enumerate(step)])
+            found += map(self._logits, range(len(step)))
             llama_cpp.llama_memory_clear(self._memory, _KEEP_DATA)
-        return len(found) == 1
+        return found
 
     def _logits(self, row: int) -> bytes:
         size = llama_cpp.llama_vocab_n_tokens(self._vocabulary) * ctypes.sizeof(ctypes.c_float)
@@ -344,7 +361,8 @@ class BatchedModel:
     def _step(self, running: Sequence[_Slot]) -> None:
         """Read the last token of every slot; the output row of a slot is its place in `running`."""
         rows = [(slot.written[-1], slot.position, slot.sequence, True) for slot in running]
-        padding = range(len(rows), -(-len(rows) // self._tile) * self._tile)
+        wanted = len(rows) if self._rows_round_alike else _filled_up(len(rows))
+        padding = range(len(rows), wanted)
         self._decode(rows + [(rows[0][0], 0, sequence, False) for sequence in padding])
         for sequence in padding:
             self._forget(sequence)
@@ -400,6 +418,11 @@ class BatchedModel:
             room = -size
 
 
+def _filled_up(rows: int) -> int:
+    """Return how many rows a step of `rows` gets where rows do not round alike."""
+    return max(_FEWEST_ROWS, -(-rows // _TILE) * _TILE)
+
+
 def block_ends(length: int) -> tuple[int, ...]:
     """Return where the blocks of a prompt of `length` tokens end."""
     return (*range(_BLOCK, length, _BLOCK), length)
@@ -433,7 +456,7 @@ def _clock(start: float) -> Callable[[], float]:
     return lambda: time.perf_counter() - start
 
 
-_ERROR_LEVEL = 3  # GGML_LOG_LEVEL_ERROR in ggml.h
+_ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR in ggml.h; the binding's own comment is out of date
 
 
 def _print_errors(level: int, text: bytes, _data: object) -> None:

@@ -35,11 +35,12 @@ def read_records(path: Path, kind: type[_Record], what: str) -> Iterator[tuple[s
 def _parse(line: str, kind: type[_Record], where: str) -> _Record:
     try:
         return kind.model_validate(json.loads(line))
-    except json.JSONDecodeError as error:
-        raise QiPipelineError(f"{where} is not JSON: {error.msg}") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or kind.__name__.lower()}: {item['msg']}"
             for item in error.errors()
         )
         raise QiPipelineError(f"{where} {problems}") from error
+    except (ValueError, RecursionError) as error:
+        # Beside syntax errors: a number of thousands of digits, brackets nested without end.
+        raise QiPipelineError(f"{where} is not JSON: {error}") from error

@@ -39,7 +39,7 @@ class Request(_Record):
 class GenerationOptions(_Record):
     """How answers are made."""
 
-    max_tokens: int = 512
+    max_tokens: int = 800
     """Most tokens of one answer."""
     n_ctx: int = 4096
     """Context window in tokens of one conversation: messages and answer."""
@@ -297,6 +297,11 @@ class ParityReport(_Record):
     """Reference tokens that both were measured on."""
     difference_allowed: float
     """Most nats per token that quantization may cost."""
+    token_difference: Figure
+    """Mean absolute difference, in nats, of the reference tokens' log likelihoods: how far apart
+    the two are, where the means above may agree by chance."""
+    token_difference_allowed: float
+    """Most of it that quantization may cost."""
     adapter: Totals
     """Scores of the adapter's answers."""
     gguf: Totals

@@ -6,7 +6,8 @@ deserve. How mutants are made belongs to `sandbox.mutants`.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from qi_pipeline.evaluation.judge import Judge, Judgement, Submission
 from qi_pipeline.evaluation.references import check_references
 from qi_pipeline.evaluation.tasks import Task
+from qi_pipeline.library.profile import Profile
 from qi_pipeline.sandbox.mutants import Mutant
 
 MUTANTS: Final = 150
@@ -63,7 +65,7 @@ class SelfTest(BaseModel):
     def describe(self) -> str:
         """Return what was found in one line."""
         bad = [model.name for model in self.bad_models if not model.as_deserved]
-        wrong = f"; scored better than deserved: {', '.join(bad)}" if bad else ""
+        wrong = f"; scored not as deserved: {', '.join(bad)}" if bad else ""
         return (
             f"{self.references} references pass, {self.mutants_failed} of {self.mutants} mutants "
             f"fail, {len(self.bad_models)} bad models{wrong}"
@@ -78,34 +80,27 @@ def _nothing(_task: Task) -> str:
     return ""
 
 
-def _always_success(task: Task) -> str:
-    """Claim success whatever the input; the cast makes it compile under any signature."""
-    return (
-        'import { success } from "@qi/base";\n\n'
-        f"export const {task.entry_point} = (..._values: unknown[]): never =>\n"
-        "  success(undefined) as never;\n"
-    )
-
-
-def _wrong_api(task: Task) -> str:
-    """Write the idiom of another library, as models do that never saw this one."""
-    return (
-        'import { ok, err, Result } from "@qi/base";\n\n'
-        f"export const {task.entry_point} = (value: unknown): Result<unknown, Error> =>\n"
-        '  value === undefined ? err(new Error("missing")) : ok(value).map((it) => it).unwrap();\n'
-    )
-
-
 _Deserved = Callable[[BadModel], bool]
 _BAD_MODELS: Mapping[str, tuple[Callable[[Task], str], _Deserved]] = {
     "echo": (_echo, lambda one: one.compiles == one.adheres == one.tests == 0),
     "empty": (_nothing, lambda one: one.compiles == one.adheres == one.tests == 0),
-    "always success": (_always_success, lambda one: one.compiles == one.n and one.tests == 0),
-    "wrong API": (
-        _wrong_api,
-        lambda one: one.compiles == one.tests == 0 and one.hallucinating == one.n,
-    ),
 }
+_BAD_ANSWERS: Mapping[str, _Deserved] = {
+    "always success": lambda one: one.compiles == one.n and one.tests == 0,
+    "wrong API": lambda one: one.compiles == one.tests == 0 and one.hallucinating == one.n,
+}
+"""Of the profile's bad answers: they are written in the library's own names."""
+
+
+def _bad_models(profile: Profile) -> Iterator[tuple[str, Callable[[Task], str], _Deserved]]:
+    for name, (answer, deserved) in _BAD_MODELS.items():
+        yield name, answer, deserved
+    for name, module in profile.bad_answers.items():
+        yield name, partial(_filled_in, module), _BAD_ANSWERS[name]
+
+
+def _filled_in(module: str, task: Task) -> str:
+    return module.replace("ENTRY_POINT", task.entry_point)
 
 
 def run_self_test(
@@ -133,7 +128,7 @@ def run_self_test(
         survivors=tuple(survivors[:_SURVIVORS_SHOWN]),
         bad_models=tuple(
             _measure(name, tasks, answer, deserved, judge)
-            for name, (answer, deserved) in _BAD_MODELS.items()
+            for name, answer, deserved in _bad_models(judge.checker.profile)
         ),
     )
 

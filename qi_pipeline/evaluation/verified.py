@@ -83,7 +83,8 @@ def answer_verified(
 
     The first candidate is greedy, `how.best_of - 1` more are drawn. While the best does not comply,
     the model is shown it and what the compiler and the rules say of it, at most `how.repairs`
-    times; among equals the earlier one stays.
+    times: greedily at first, and drawn when the best is the one that was shown before. Among equals
+    the earlier one stays.
     """
     made: dict[str, list[Candidate]] = defaultdict(list)
     greedy = [Request(task_id=key, messages=turns) for key, turns in conversations.items()]
@@ -94,15 +95,24 @@ def answer_verified(
     ]
     for requests, temperature in ((greedy, 0.0), (drawn, how.temperature)):
         _add(made, generate(requests, temperature) if requests else (), 0, judge)
+    shown: dict[str, Candidate] = {}
     for turn in range(1, how.repairs + 1):
         open_ids = [key for key in conversations if not _best(made[key]).complies]
-        if not open_ids:
-            break
-        asked = [
-            Request(task_id=key, messages=_repair_turns(conversations[key], _best(made[key])))
-            for key in open_ids
-        ]
-        _add(made, generate(asked, 0.0), turn, judge)
+        asked: dict[float, list[Request]] = {0.0: [], how.temperature: []}
+        for key in open_ids:
+            best = _best(made[key])
+            # What was shown before would be repaired in the same words again, so they are drawn.
+            again = shown.get(key) is best
+            shown[key] = best
+            asked[how.temperature if again else 0.0].append(
+                Request(
+                    task_id=key,
+                    messages=_repair_turns(conversations[key], best),
+                    sample=turn if again else 0,
+                )
+            )
+        for temperature, requests in asked.items():
+            _add(made, generate(requests, temperature) if requests else (), turn, judge)
     return {key: Delivered(_best(made[key]), tuple(made[key])) for key in conversations}
 
 

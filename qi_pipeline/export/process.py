@@ -44,7 +44,7 @@ _SMOKE_CONTEXT = 512
 
 # Below this many bytes of weights the merge is done in float32: an adapter's change is of the size
 # of bfloat16's rounding.
-_FLOAT32_MERGE_LIMIT = 4_000_000_000
+FLOAT32_LIMIT = 4_000_000_000
 
 
 def export(spec: ExportSpec) -> None:
@@ -88,7 +88,7 @@ def _merge(spec: ExportSpec, tokenizer: "PreTrainedTokenizerBase", merged: Path)
     size = sum(file.stat().st_size for file in spec.base_model_dir.glob("*.safetensors"))
     model: Any = AutoModelForCausalLM.from_pretrained(
         spec.base_model_dir,
-        dtype=torch.float32 if size < _FLOAT32_MERGE_LIMIT else torch.bfloat16,
+        dtype=torch.float32 if size < FLOAT32_LIMIT else torch.bfloat16,
     )
     if spec.adapter_dir is not None:
         model = PeftModel.from_pretrained(model, spec.adapter_dir).merge_and_unload()

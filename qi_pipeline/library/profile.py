@@ -150,6 +150,9 @@ class Profile(_Frozen):
     """App folder to the category in which the library itself puts it."""
     interchangeable: dict[str, tuple[tuple[str, ...], ...]] = {}
     """Package name to groups of functions that take and return the same."""
+    bad_answers: dict[str, str] = {}
+    """Name of a way to answer badly to a module that does it; ENTRY_POINT stands for the name that
+    a task asks for. `always success` compiles, `wrong API` names what does not exist."""
     conventions: Conventions
     rules: dict[str, Rule]
 

@@ -67,7 +67,13 @@ class Binding:
         return self.specifier.startswith(".")
 
 
-_SPECIFIERS = frozenset({"import_specifier", "namespace_import", "export_specifier"})
+_MERE_MENTIONS = frozenset(
+    {
+        *("import_specifier", "namespace_import", "export_specifier"),
+        *("type_query", "expression_statement", "unary_expression"),
+    }
+)
+"""Parents of a name that is only named: imported, exported, `typeof name`, `name;`, `void name`."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +266,7 @@ class References:
         for access in self.module.accesses:
             found |= {self._symbol_of(access.target), self._symbol_of(access.node)}
         for node in self.module.of_type("identifier", "shorthand_property_identifier"):
-            if node.parent is not None and node.parent.type not in _SPECIFIERS:
+            if node.parent is not None and node.parent.type not in _MERE_MENTIONS:
                 found.add(self._symbol_of(node))
         found.update(symbol for _, symbol in self._shorthands())
         return tuple(sorted(symbol for symbol in found if symbol is not None))

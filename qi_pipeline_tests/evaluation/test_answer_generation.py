@@ -1,3 +1,4 @@
+import ctypes
 import fcntl
 import json
 import os
@@ -123,6 +124,33 @@ def test_an_answer_depends_neither_on_its_neighbours_nor_on_threads(
 ) -> None:
     options = OPTIONS.model_copy(update=changed)
     assert texts(generate(small_model, requests(), options, tmp_path)) == texts(greedy)
+
+
+@pytest.fixture(scope="module")
+def mixed_model(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model as Q4_K_M, whose rows are rounded otherwise among many than alone."""
+    import llama_cpp  # noqa: PLC0415 - heavy
+
+    destination: Path = tmp_path_factory.mktemp("mixed") / "mixed.gguf"
+    parameters = llama_cpp.llama_model_quantize_default_params()
+    parameters.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M
+    parameters.allow_requantize = True
+    status = llama_cpp.llama_model_quantize(
+        str(small_model).encode(), str(destination).encode(), ctypes.byref(parameters)
+    )
+    assert status == 0
+    return destination
+
+
+@pytest.mark.slow
+def test_neighbours_change_nothing_where_kernels_round_by_the_number_of_rows(
+    tmp_path: Path, mixed_model: Path
+) -> None:
+    together = OPTIONS.model_copy(update={"slots": 9, "max_tokens": 40})
+    apart = together.model_copy(update={"slots": 1})
+    asked = [*requests(), *(request(name, name * 40) for name in "wxyz")]
+    first = texts(generate(mixed_model, asked, together, tmp_path))
+    assert texts(generate(mixed_model, asked, apart, tmp_path)) == first
 
 
 @pytest.mark.slow
@@ -321,6 +349,15 @@ def test_a_template_that_refuses_a_conversation_is_named_with_its_words(
     picky = with_template(small_model, template, tmp_path / "picky.gguf")
     with pytest.raises(QiPipelineError, match=r"task a: .*picky.*System role not supported"):
         generate(picky, requests(), OPTIONS, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_broken_template_is_named(tmp_path: Path, small_model: Path) -> None:
+    broken = with_template(small_model, "{% for %}", tmp_path / "broken-template.gguf")
+    with pytest.raises(
+        QiPipelineError, match=r"broken-template\.gguf: its chat template is broken"
+    ):
+        generate(broken, requests(), OPTIONS, tmp_path)
 
 
 @pytest.mark.slow

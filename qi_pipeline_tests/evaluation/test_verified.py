@@ -80,6 +80,18 @@ def test_repairs_end_after_the_turns_allowed_and_the_best_stays(judge: Judge) ->
     assert len(found.candidates) == 3
 
 
+def test_a_repair_that_did_not_help_is_drawn_anew_and_not_asked_in_the_same_words(
+    judge: Judge,
+) -> None:
+    model = Scripted([NOT_ADHERING], [NOT_COMPILING, GOOD])
+    found = answer_verified(ASKED, Verification(best_of=1), model, judge)["slot"]
+    (second, greedy), (third, drawn) = model.asked[1:]
+    assert second.messages == third.messages
+    assert (second.sample, greedy) == (0, 0.0)
+    assert (third.sample, drawn) == (2, 0.8)
+    assert found.best.found.code == GOOD
+
+
 def test_nothing_is_repaired_that_complies(judge: Judge) -> None:
     model = Scripted([GOOD])
     answer_verified(ASKED, Verification(best_of=1), model, judge)

@@ -144,6 +144,7 @@ SYMBOLS = [
     ('import { success } from "@qi/base"; export { success };', ()),
     ('import { success } from "@qi/base"; const f = (success: number) => [success];', ()),
     ('import { success } from "@qi/base";', ()),
+    ('import { success } from "@qi/base"; void success; success; type F = typeof success;', ()),
     ('import { map } from "other"; map();', ()),
     ('import { configError } from "@qi/core"; import { success } from "@qi/base"; success(configError("x"));', ("@qi/base:success", "@qi/core:configError")),
 ]  # fmt: skip
