@@ -5,7 +5,6 @@ in nats, of every token that follows. Both read `_SLICE` tokens at a time, so th
 large vocabulary take megabytes. Only the parity process imports this module: it loads llama.cpp.
 """
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +63,13 @@ def file_likelihoods(
     Raises QiPipelineError, naming the file, when llama.cpp cannot load or evaluate it.
     """
     longest = max(len(continuation.read) for continuation in continuations)
+    highest = max(max((*one.prompt, *one.tokens)) for one in continuations)
     with _opened(path, longest, threads) as (context, batch, size):
+        if highest >= size:
+            raise QiPipelineError(
+                f"{path} knows {size} tokens and the adapter uses number {highest}; export the "
+                "file from this adapter"
+            )
         return [_read(path, context, batch, size, continuation) for continuation in continuations]
 
 
@@ -113,15 +118,13 @@ def _read(
         status = llama_cpp.llama_decode(context, batch)
         if status != 0:
             raise QiPipelineError(
-                f"llama.cpp could not read {end - start} tokens with {path} (status {status}); is "
-                "it the model that the adapter was trained for?"
+                f"llama.cpp could not read {end - start} tokens with {path} (status {status}); "
+                "export it again"
             )
         if wanted:
-            rows = ctypes.cast(
-                llama_cpp.llama_get_logits(context),
-                ctypes.POINTER(ctypes.c_float * (len(wanted) * size)),
+            logits = np.ctypeslib.as_array(
+                llama_cpp.llama_get_logits(context), shape=(len(wanted), size)
             )
-            logits = np.frombuffer(rows.contents, dtype=np.float32).reshape(len(wanted), size)
             targets = [continuation.tokens[position - first] for position in wanted]
             found += _log_likelihoods(logits, targets)
     return found
