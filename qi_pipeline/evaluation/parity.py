@@ -121,7 +121,7 @@ class ParityFindings(BaseModel):
     stops_missing: tuple[str, ...]
     """Tokens that end the adapter's answers and not the file's."""
     stops_added: tuple[str, ...]
-    """Ordinary text that ends the file's answers and not the adapter's."""
+    """Tokens that the file declares to end its answers and that do not end the adapter's."""
     negative_log_likelihood_adapter: float
     """Mean nats per token of the references."""
     negative_log_likelihood_gguf: float

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _BATCH = 16
 """Conversations that the adapter answers side by side."""
 _FOLLOWING_UP = "Write it again, shorter."
+_DECLARED_STOPS = tuple(f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom"))
 
 
 def compare(spec: ParitySpec) -> ParityFindings:
@@ -150,28 +151,27 @@ def _served(
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the probes rendered differently, the stop tokens missing, and those added.
 
-    llama.cpp also stops at the special tokens that it knows from other models. That is no
-    difference: an answer of the adapter has nothing to say after them either.
+    Added are those that the file itself declares. llama.cpp also stops at what ends the answers of
+    other models, `</s>` for example; that is the same for every file with this vocabulary.
     """
+    from llama_cpp import Llama  # noqa: PLC0415 - native library
+
     from qi_pipeline.evaluation.batched_model import BatchedModel  # noqa: PLC0415 - native library
 
-    added_to_vocabulary = set(tokenizer.added_tokens_decoder)
     try:
         with BatchedModel(spec.gguf, threads) as served:
             differs = [
                 probe.id for probe in spec.probes if _renders_differently(served, tokenizer, probe)
             ]
-            ending = {token for token in range(len(tokenizer)) if served.ends_answer(token)}
+            missing = {token for token in stops if not served.ends_answer(token)}
     except QiPipelineError:
         raise
     except Exception as error:
         # A chat template is a program of the model's author: it may raise anything.
         raise QiPipelineError(f"the chat template of {spec.gguf} fails: {error}") from error
-    return (
-        tuple(differs),
-        _texts(tokenizer, stops - ending),
-        _texts(tokenizer, ending - stops - added_to_vocabulary),
-    )
+    metadata = Llama(str(spec.gguf), vocab_only=True, verbose=False).metadata
+    declared = {int(metadata[key]) for key in _DECLARED_STOPS if key in metadata}
+    return tuple(differs), _texts(tokenizer, missing), _texts(tokenizer, declared - stops)
 
 
 def _renders_differently(
@@ -189,9 +189,7 @@ def _renders_differently(
     )
 
 
-def _texts(
-    tokenizer: "PreTrainedTokenizerBase", tokens: set[int] | frozenset[int]
-) -> tuple[str, ...]:
+def _texts(tokenizer: "PreTrainedTokenizerBase", tokens: set[int]) -> tuple[str, ...]:
     return tuple(sorted(str(tokenizer.decode([token])) for token in tokens))
 
 

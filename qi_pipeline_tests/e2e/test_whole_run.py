@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from qi_pipeline.settings import ARMS
 from qi_pipeline_tests.e2e.conftest import TASKS, Terminal, terminal_in
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ def test_every_artefact_is_real(whole_run: Run, terminal: Terminal) -> None:
     assert (model / "qi-expert.gguf").read_bytes()[:4] == b"GGUF"
     assert "FROM ./qi-expert.gguf" in (model / "Modelfile").read_text("utf-8")
     report = json.loads((folder_of(terminal, "evaluation_report") / "report.json").read_text())
-    assert [arm["name"] for arm in report["arms"]] == ["base", "tuned"]
+    assert [arm["name"] for arm in report["arms"]] == list(ARMS)
     assert all(len(arm["results"]) == TASKS for arm in report["arms"])
 
 
@@ -143,16 +144,24 @@ def test_single_stages_reuse_what_the_run_made(whole_run: Run, terminal: Termina
     assert (indexed["added"], indexed["updated"], indexed["removed"]) == (0, 0, 0)
 
 
-def test_the_live_model_is_known_and_releasing_it_again_changes_nothing(
+def test_the_model_on_trial_is_known_promoted_and_taken_back(
     whole_run: Run, terminal: Terminal
 ) -> None:
     assert whole_run.returncode == 0, whole_run.stderr
+    tuned = handle(terminal, "gguf_model")["data_version"]
     before = json.loads(terminal.qi("status").stdout)
-    assert before["live"]["model_hash"] == handle(terminal, "gguf_model")["data_version"]
+    assert before["live"] is None
+    assert before["canary"]["model_hash"] == tuned
     again = terminal.qi("release")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["released"]
     assert json.loads(terminal.qi("status").stdout) == before
+    assert json.loads(terminal.qi("promote").stdout)["live"]["model_hash"] == tuned
+    back = json.loads(terminal.qi("rollback", "--to", "base").stdout)
+    assert back["live"]["model_hash"] == before["base"]["model_hash"] != tuned
+    nothing = terminal.qi("rollback")
+    assert nothing.returncode == 2
+    assert "to go back to" in nothing.stderr
 
 
 def test_any_model_can_be_measured_on_any_suite(
@@ -165,8 +174,9 @@ def test_any_model_can_be_measured_on_any_suite(
     assert measured.returncode == 0, measured.stderr
     assert f"{TASKS} tasks" in measured.stdout
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    tuned = json.loads((folder_of(terminal, "evaluation_report") / "report.json").read_text())
-    assert report["arms"][0]["overall"] == tuned["arms"][1]["overall"]
+    whole = json.loads((folder_of(terminal, "evaluation_report") / "report.json").read_text())
+    tuned = next(arm for arm in whole["arms"] if arm["name"] == "tuned")
+    assert report["arms"][0]["overall"] == tuned["overall"]
 
 
 def test_presets_are_listed_and_the_sample_can_be_written_out(
@@ -195,7 +205,7 @@ MILESTONES = {
     "while verdicts are written": "validated/.*.partial-*",
     "while the adapter is trained": "adapters/.*.partial-*",
     "while the model is exported": "models/.*.partial-*",
-    "while answers are generated": "cache/answers/*/answers.jsonl",
+    "while answers are generated": "cache/answers/*.jsonl",
 }
 LAST_WRITTEN = {
     "patterns": "extraction.json",
@@ -229,7 +239,7 @@ def test_a_run_killed_anywhere_finishes_the_next_time(
     assert whole_run.returncode == 0, whole_run.stderr
     killed = terminal_in(tmp_path)
     # What is the same for every run is taken along: that saves minutes.
-    for name in ("base-models", "npm", "embeddings", "library-tests"):
+    for name in ("base-models", "npm", "embeddings", "library-tests", "self-tests"):
         shutil.copytree(terminal.data / "cache" / name, killed.data / "cache" / name, symlinks=True)
     for milestone in MILESTONES.values():
         kill_at(killed, milestone)

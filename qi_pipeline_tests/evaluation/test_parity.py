@@ -406,21 +406,21 @@ def test_a_file_with_another_chat_template_may_not(
     assert changed != template, template
     file = rewritten(exported, tmp_path / MODEL_FILE, {Keys.Tokenizer.CHAT_TEMPLATE: changed})
 
-    report: ParityReport = compare_file(gguf=file)
+    report: ParityReport = compare_file(gguf=file, tasks=TASKS[:2])
 
     assert not report.holds
-    assert report.reason == f"{len(TASKS)} prompts are rendered differently"
+    assert report.reason == "2 prompts are rendered differently"
     assert not report.template_equal
 
 
 @pytest.mark.slow
-def test_a_file_that_stops_at_ordinary_text_may_not(
+def test_a_file_that_stops_within_an_answer_may_not(
     compare_file: Any, exported: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
     (brace,) = tokenizer.encode("{", add_special_tokens=False)
     file = rewritten(exported, tmp_path / MODEL_FILE, {Keys.Tokenizer.EOS_ID: brace})
 
-    report: ParityReport = compare_file(gguf=file)
+    report: ParityReport = compare_file(gguf=file, tasks=TASKS[:2])
 
     assert not report.holds
     assert report.reason == "the file stops at '{'"
@@ -442,10 +442,12 @@ def test_a_file_that_does_not_know_the_end_of_an_answer_may_not(
     }
     file = rewritten(exported, tmp_path / MODEL_FILE, changes)
 
-    report: ParityReport = compare_file(gguf=file)
+    report: ParityReport = compare_file(gguf=file, tasks=TASKS[:2])
 
     assert not report.holds
-    assert report.reason == f"the file does not stop at '{tokenizer.eos_token}'"
+    assert report.reason == (
+        f"the file does not stop at '{tokenizer.eos_token}'; the file stops at '<|endoftext|>'"
+    )
     assert report.template_equal
 
 
