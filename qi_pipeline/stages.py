@@ -90,7 +90,7 @@ from qi_pipeline.source.snapshot import Snapshot
 from qi_pipeline.validation.verdict import VALIDATION_VERSION
 
 # Raised by one whenever the code behind a stage changes what it makes from equal input.
-EVALUATION_VERSION = "2"
+EVALUATION_VERSION = "3"
 
 _QUESTION_TOKENS = 3072
 """Room for system prompt, retrieved patterns, task and the compiler's messages; beside it stand the

@@ -20,6 +20,8 @@ from qi_pipeline.artefacts import content_hash, disk_space_errors_named
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.records import Answer, GenerationOptions, Message, Request
 
+_VERSION = 2
+"""Goes up whenever the same model and options may give another answer."""
 _SEED_BITS = 31
 """Servers read a seed as a signed 32-bit number; llama.cpp takes all ones for "any seed"."""
 
@@ -58,6 +60,7 @@ class Origin:
 
     def _identity(self) -> dict[str, object]:
         return {
+            "version": _VERSION,
             "model": self.model_digest,
             "engine": self.engine,
             "decoding": self.options.decoding(),

@@ -25,14 +25,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import llama_cpp
 from jinja2 import TemplateError
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from qi_pipeline.errors import QiPipelineError
-from qi_pipeline.evaluation.records import Message
+from qi_pipeline.evaluation.records import FinishReason, Message
+from qi_pipeline.evaluation.repetition import is_stuck
 
 _BLOCK = 64
 """Tokens of a prompt that are read at once; conversations share beginnings in these units."""
@@ -79,7 +80,7 @@ class Completion:
     text: str
     tokens: int
     """Without the token that ended it."""
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
     first_token_seconds: float
     latency_seconds: float
 
@@ -95,7 +96,7 @@ class _Slot:
     written: list[int] = field(default_factory=list)
     first_token_seconds: float = 0.0
     latency_seconds: float = 0.0
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: FinishReason | None = None
 
     @property
     def position(self) -> int:
@@ -293,6 +294,8 @@ class BatchedModel:
         slot.written.append(token)
         if len(slot.written) >= decoding.max_tokens:
             slot.finish_reason = "length"
+        elif is_stuck(slot.written):
+            slot.finish_reason = "repetition"
 
     def _read_prompt(self, slot: _Slot, neighbours: Sequence[_Slot]) -> None:
         """Fill the slot's cache with its prompt; its first blocks may be a neighbour's."""

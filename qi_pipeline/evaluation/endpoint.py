@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from qi_pipeline.errors import QiPipelineError
@@ -25,7 +25,7 @@ from qi_pipeline.evaluation.answer_cache import (
     share_of_wall,
     waves,
 )
-from qi_pipeline.evaluation.records import Answer, GenerationOptions
+from qi_pipeline.evaluation.records import Answer, FinishReason, GenerationOptions
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -36,7 +36,7 @@ _MENDS = {
     404: "check the model's name, and that the URL is the one before /chat/completions",
     429: "ask with fewer slots, or later",
 }
-_FINISHED: dict[str, Literal["stop", "length"]] = {
+_FINISHED: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
     # A filter cuts an answer off as a limit does.
@@ -78,7 +78,7 @@ class _Reply:
     tokens: int
     prompt_tokens: int
     reports_usage: bool
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
     first_token_seconds: float
     latency_seconds: float
 

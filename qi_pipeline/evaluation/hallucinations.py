@@ -1,14 +1,15 @@
 """Which names of an answer do not exist, as the compiler says.
 
-Flows in: a verdict's diagnostics. Flows out: the modules, imported names and members that the
-answer made up. Names that are merely undeclared inside the answer (a forgotten import, a typing
-error in a local) are mistakes of another kind and do not count.
+Flows in: a verdict. Flows out: the modules, imported names and members that the answer made up.
+Names that are merely undeclared inside the answer (a forgotten import, a typing error in a local)
+are mistakes of another kind and do not count, nor do the members that only one variant of a Result
+has: they exist, and reading them is what the conventions forbid.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
-from qi_pipeline.validation.verdict import Diagnostic
+from qi_pipeline.validation.verdict import Verdict
 
 # TypeScript's diagnosticMessages.json, versions 5 and 7, which word these messages alike.
 _MODULES = frozenset((2307, 2792))
@@ -22,17 +23,19 @@ _MEMBERS = frozenset((2339, 2551, 2694))
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _EXPORT = re.compile(r"no exported member(?: named)? '([^']*)'")
 _NAMESPACE = re.compile(r"Namespace '([^']*)' has no exported member '([^']*)'")
+_READS_OF_RESULTS = "R2"
 _TYPE_LENGTH = 60
 
 
-def hallucinated_symbols(diagnostics: Iterable[Diagnostic]) -> tuple[str, ...]:
-    """Return what does not exist, sorted.
+def hallucinated_symbols(verdict: Verdict, payload_members: Collection[str]) -> tuple[str, ...]:
+    """Return what does not exist, sorted; `payload_members` are those of a Result's variants.
 
     `zod/mini` for a module, `@qi/base:ok` for an imported name, `Result<number>.unwrap` for a
     member (with the type as the compiler writes it).
     """
     found = set()
-    for diagnostic in diagnostics:
+    read = {violation.line for violation in verdict.rules if violation.id == _READS_OF_RESULTS}
+    for diagnostic in verdict.diagnostics:
         message = diagnostic.message.splitlines()[0]
         quoted = [str(text) for text in _QUOTED.findall(message)]
         if not quoted:
@@ -42,6 +45,8 @@ def hallucinated_symbols(diagnostics: Iterable[Diagnostic]) -> tuple[str, ...]:
         elif diagnostic.code in _DEFAULTS | _EXPORTS:
             found.add(_export(message, quoted[0].strip('"')))
         elif diagnostic.code in _MEMBERS:
+            if diagnostic.line in read and quoted[0] in payload_members:
+                continue
             found.add(_member(message, quoted))
     return tuple(sorted(found))
 

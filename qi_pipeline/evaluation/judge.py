@@ -5,7 +5,7 @@ sandbox, and the score. Answers are given in portions as they come; each portion
 the compiler. Asking models belongs to `arms`; references that must pass first to `references`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,16 +74,22 @@ class Judge:
             checked = pool.submit(self.verdicts, {name: one.code for name, one in named.items()})
             runs = self.tester.run_many(tests, workers=self.workers)
             verdicts = checked.result()
-        found = {one: _judgement(one, verdicts[name], runs[name]) for name, one in named.items()}
+        payload_members = self.checker.profile.conventions.payload_members
+        found = {
+            one: _judgement(one, verdicts[name], runs[name], payload_members)
+            for name, one in named.items()
+        }
         return [found[one] for one in submissions]
 
 
-def _judgement(submission: Submission, verdict: Verdict, run: TestRun) -> Judgement:
+def _judgement(
+    submission: Submission, verdict: Verdict, run: TestRun, payload_members: Collection[str]
+) -> Judgement:
     test = TestResult(
         status=run.status,
         assertions=run.assertions,
         failures=tuple(text[:_FAILURE_LENGTH] for text in run.failures[:_FAILURES_KEPT]),
         seconds=run.seconds,
     )
-    score = score_answer(submission.task, submission.code, verdict, test)
+    score = score_answer(submission.task, submission.code, verdict, test, payload_members)
     return Judgement(verdict, test, score)

@@ -24,6 +24,7 @@ from qi_pipeline.evaluation.judge import Judge, Submission
 from qi_pipeline.evaluation.records import (
     Answer,
     ArmResult,
+    FinishReason,
     Message,
     ParityReport,
     TaskResult,
@@ -107,8 +108,7 @@ class AdapterAnswer(BaseModel):
     id: str
     answer: str
     tokens: int
-    stopped: bool
-    """False when it was cut off."""
+    finish_reason: FinishReason
 
 
 class ParityFindings(BaseModel):
@@ -289,7 +289,7 @@ def _answer_record(answer: AdapterAnswer) -> Answer:
         seconds=0.0,
         latency_seconds=0.0,
         first_token_seconds=0.0,
-        finish_reason="stop" if answer.stopped else "length",
+        finish_reason=answer.finish_reason,
         slots=1,
     )
 

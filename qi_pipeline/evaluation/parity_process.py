@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from qi_pipeline.artefacts import write_text
 from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.parity import AdapterAnswer, ParityFindings, ParitySpec, Probe
-from qi_pipeline.evaluation.records import Message
+from qi_pipeline.evaluation.records import FinishReason, Message
+from qi_pipeline.evaluation.repetition import is_stuck
 from qi_pipeline.export.process import FLOAT32_LIMIT
 from qi_pipeline.processes import end_with_parent, silence_library_notices
 
@@ -106,7 +107,7 @@ def _answers(
     model: Any, tokenizer: "PreTrainedTokenizerBase", spec: ParitySpec, stops: frozenset[int]
 ) -> Iterator[AdapterAnswer]:
     import torch  # noqa: PLC0415 - heavy
-    from transformers import GenerationConfig  # noqa: PLC0415 - heavy
+    from transformers import GenerationConfig, StoppingCriteriaList  # noqa: PLC0415 - heavy
 
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stops)
     # A model's own settings, such as a penalty for repetition, would fill in what is not given
@@ -127,17 +128,43 @@ def _answers(
         mask = [[0] * gap + [1] * (width - gap) for gap in missing]
         with torch.inference_mode():
             written = model.generate(
-                input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask)
+                input_ids=torch.tensor(ids),
+                attention_mask=torch.tensor(mask),
+                stopping_criteria=StoppingCriteriaList([_stuck_rows(width)]),
             )[:, width:].tolist()
         for probe_id, tokens in zip(group, written, strict=True):
-            ends = [place for place, token in enumerate(tokens) if token in stops]
-            kept = tokens[: ends[0]] if ends else tokens
+            kept, reason = _until_its_end(tokens, stops)
             yield AdapterAnswer(
                 id=probe_id,
                 answer=str(tokenizer.decode(kept, skip_special_tokens=True)),
                 tokens=len(kept),
-                stopped=bool(ends),
+                finish_reason=reason,
             )
+
+
+def _stuck_rows(width: int) -> Any:
+    """Return what ends the rows that only repeat themselves, as `BatchedModel` does.
+
+    width: tokens of prompt, padding included, before every answer.
+    """
+    import torch  # noqa: PLC0415 - heavy
+    from transformers import StoppingCriteria  # noqa: PLC0415 - heavy
+
+    class Stuck(StoppingCriteria):
+        def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002
+            return torch.tensor([is_stuck(row) for row in input_ids[:, width:].tolist()])
+
+    return Stuck()
+
+
+def _until_its_end(tokens: list[int], stops: frozenset[int]) -> tuple[list[int], FinishReason]:
+    """Return the tokens up to where the answer ends, padding after it cut off, and why it does."""
+    for place, token in enumerate(tokens):
+        if token in stops:
+            return tokens[:place], "stop"
+        if is_stuck(tokens[: place + 1]):
+            return tokens[: place + 1], "repetition"
+    return tokens, "length"
 
 
 # ── The file, and both ───────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,10 @@ from qi_pipeline.extraction.pattern import Category, PatternType
 from qi_pipeline.sandbox.modules import TestStatus
 from qi_pipeline.validation.verdict import Verdict
 
+FinishReason = Literal["stop", "length", "repetition"]
+"""`stop`: the model ended its answer; `length`: it was cut off at max_tokens; `repetition`: it was
+cut off because it only repeated itself."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -74,8 +78,7 @@ class Answer(_Record):
     """Wall time from the start of the wave to this answer's last token."""
     first_token_seconds: float
     """Wall time from the start of the wave to this answer's first token."""
-    finish_reason: Literal["stop", "length"]
-    """`stop`: the model ended its answer; `length`: it was cut off."""
+    finish_reason: FinishReason
     slots: int
     """Answers in the wave."""
 

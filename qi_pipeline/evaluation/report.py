@@ -96,7 +96,7 @@ class Failures(BaseModel):
     not_exported: int
     """Tasks whose answer does not export the entry point."""
     cut_off: int
-    """Answers that ran into max_tokens."""
+    """Answers that ran into max_tokens, or only repeated themselves."""
     not_judged: int
     """Answers so broken that no rule could look at them."""
     imports_added: int
@@ -209,7 +209,7 @@ def _failures(arm: ArmResult) -> Failures:
         hallucinated=_named(results, lambda result: result.score.hallucinated),
         tests=_named(results, _failed_tests),
         not_exported=sum(not result.score.exports_entry_point for result in results),
-        cut_off=sum(result.answer.finish_reason == "length" for result in results),
+        cut_off=sum(result.answer.finish_reason != "stop" for result in results),
         not_judged=sum(not result.score.judged for result in results),
         imports_added=sum(bool(result.imports_added) for result in results),
     )

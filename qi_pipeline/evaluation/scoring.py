@@ -7,7 +7,7 @@ recomputed here.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -50,8 +50,16 @@ _BLEU_ORDERS = 4
 _FAILURE_LENGTH = 200
 
 
-def score_answer(task: Task, code: str, verdict: Verdict, test: TestResult) -> TaskScore:
+def score_answer(
+    task: Task,
+    code: str,
+    verdict: Verdict,
+    test: TestResult,
+    payload_members: Collection[str],
+) -> TaskScore:
     """Score the code of one answer by its verdict and its tests.
+
+    payload_members: names of the members that only one variant of a Result has.
 
     A task in general TypeScript (no pattern type) asks for no convention: rules are not counted
     there.
@@ -76,7 +84,7 @@ def score_answer(task: Task, code: str, verdict: Verdict, test: TestResult) -> T
         rules=rules,
         forbidden=forbidden,
         missing_api=missing,
-        hallucinated=hallucinated_symbols(verdict.diagnostics),
+        hallucinated=hallucinated_symbols(verdict, payload_members),
         lines=_code_lines(module),
         bleu=bleu,
         bleu_statistics=statistics,

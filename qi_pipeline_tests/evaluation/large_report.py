@@ -194,7 +194,7 @@ def _result(task: Task, share: float, draw: random.Random, *, retrieved: bool) -
 @cache
 def _scored(task: Task, way: str) -> tuple[str, Verdict, TestResult, TaskScore]:
     code, verdict, test = _written(task, way)
-    return code, verdict, test, score_answer(task, code, verdict, test)
+    return code, verdict, test, score_answer(task, code, verdict, test, ("value", "error"))
 
 
 def _written(task: Task, way: str) -> tuple[str, Verdict, TestResult]:

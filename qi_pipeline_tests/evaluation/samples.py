@@ -134,7 +134,7 @@ def make_result(
         imports_added=(),
         verdict=verdict,
         test=test,
-        score=score_answer(task, found.code, verdict, test),
+        score=score_answer(task, found.code, verdict, test, ("value", "error")),
         attempts=attempts,
     )
 

@@ -3,11 +3,15 @@
 import pytest
 
 from qi_pipeline.evaluation.hallucinations import hallucinated_symbols
-from qi_pipeline.validation.verdict import Diagnostic
+from qi_pipeline.validation.checker import Checker
+from qi_pipeline.validation.verdict import Diagnostic, Verdict
+
+PAYLOAD = ("value", "error")
 
 
-def diagnostic(code: int, message: str) -> Diagnostic:
-    return Diagnostic(code=code, line=1, column=1, message=message)
+def verdict(code: int, message: str, times: int = 1) -> Verdict:
+    diagnostic = Diagnostic(code=code, line=1, column=1, message=message)
+    return Verdict(compiles=False, diagnostics=(diagnostic,) * times, rules=(), symbols=())
 
 
 @pytest.mark.parametrize(
@@ -31,7 +35,7 @@ def diagnostic(code: int, message: str) -> Diagnostic:
     ],
 )
 def test_what_does_not_exist_is_named(code: int, message: str, symbol: str) -> None:
-    assert hallucinated_symbols([diagnostic(code, message)]) == (symbol,)
+    assert hallucinated_symbols(verdict(code, message), PAYLOAD) == (symbol,)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +47,22 @@ def test_what_does_not_exist_is_named(code: int, message: str, symbol: str) -> N
     ],
 )
 def test_other_mistakes_are_no_inventions(code: int, message: str) -> None:
-    assert hallucinated_symbols([diagnostic(code, message)]) == ()
+    assert hallucinated_symbols(verdict(code, message), PAYLOAD) == ()
 
 
 def test_a_symbol_counts_once_and_only_the_first_line_is_read() -> None:
     message = "Property 'a' does not exist on type 'T'.\n  Property 'b' does not exist on type 'U'."
-    assert hallucinated_symbols([diagnostic(2339, message)] * 2) == ("T.a",)
+    assert hallucinated_symbols(verdict(2339, message, times=2), PAYLOAD) == ("T.a",)
+
+
+def test_what_only_one_variant_of_a_result_has_does_exist(checker: Checker) -> None:
+    code = """import type { Result } from "@qi/base";
+export const read = (r: Result<number>): number => r.value + r.isOk;
+export const other = (box: { size: number }): number => box.value;
+"""
+    found = checker.check_module(code)
+    assert not found.compiles
+    assert hallucinated_symbols(found, checker.profile.conventions.payload_members) == (
+        "Result<number>.isOk",
+        "{ size: number; }.value",
+    )

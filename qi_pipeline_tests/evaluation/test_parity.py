@@ -195,12 +195,12 @@ def test_a_probe_asks_what_a_plain_arm_asks() -> None:
 def test_the_adapter_is_judged_by_the_same_instrument(judge: Judge) -> None:
     tasks = SUITE[:2]
     answers = [
-        AdapterAnswer(id=tasks[1].id, answer="I cannot.", tokens=3, stopped=False),
+        AdapterAnswer(id=tasks[1].id, answer="I cannot.", tokens=3, finish_reason="length"),
         AdapterAnswer(
             id=tasks[0].id,
             answer=f"Here:\n```typescript\n{tasks[0].reference}\n```",
             tokens=90,
-            stopped=True,
+            finish_reason="stop",
         ),
     ]
 

@@ -15,6 +15,7 @@ from qi_pipeline.validation.verdict import Diagnostic, RuleViolation, Verdict
 from qi_pipeline_tests.evaluation.samples import GOOD, NOT_ADHERING, make_task, verdict_of
 
 CLEAN = verdict_of(GOOD)
+PAYLOAD = ("value", "error")
 PASSED = TestResult(status="passed", assertions=3, failures=(), seconds=0.1)
 FAILED = TestResult(status="failed", assertions=3, failures=("1 !== 2\n  at f",), seconds=0.1)
 
@@ -22,7 +23,7 @@ FAILED = TestResult(status="failed", assertions=3, failures=("1 !== 2\n  at f",)
 def score(
     code: str, verdict: Verdict = CLEAN, test: TestResult = PASSED, **changes: object
 ) -> TaskScore:
-    return score_answer(make_task(changes=changes), code, verdict, test)
+    return score_answer(make_task(changes=changes), code, verdict, test, PAYLOAD)
 
 
 def test_the_reference_passes_with_full_bleu_and_chrf() -> None:
