@@ -1,8 +1,8 @@
 """How fast a model answers: `python -m benchmarks.generation MODEL [--slots 1 4 8 16 32]`.
 
-Prints the machine, the date, and for each number of slots the tokens per second of one wave of the
-bundled tasks (all of it; without reading the prompts; reading alone), the mean time to the first
-token, and tokens per second of processor time, which other work on the machine disturbs less.
+Prints the machine, the date, and for each number of slots the tokens per second over the first
+`--tasks` bundled tasks (all of it; without reading the prompts; reading alone), the mean time to
+the first token, and tokens per second of processor time, which other work disturbs less.
 Every answer is as long as `--tokens` unless the model ends it before. `--retrieved` adds as much
 text to every prompt as that many retrieved patterns would.
 """
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="GGUF file")
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 8, 16, 32])
     parser.add_argument("--tokens", type=int, default=128, help="most tokens of an answer")
+    parser.add_argument("--tasks", type=int, default=32, help="conversations")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--retrieved", type=int, default=0, help="patterns added to a prompt")
@@ -71,17 +72,20 @@ def main() -> None:
             for task in tasks
         ]
         for slots in options.slots:
-            wave = [Conversation(tokens, seed) for seed, tokens in enumerate(prompts[:slots])]
-            longest = max(len(conversation.tokens) for conversation in wave)
+            asked = [
+                Conversation(tokens, seed) for seed, tokens in enumerate(prompts[: options.tasks])
+            ]
+            longest = max(len(conversation.tokens) for conversation in asked)
             model.open_context(slots, longest + options.tokens)
             start = time.process_time()
-            completions = model.answer(wave, decoding)
+            began = time.perf_counter()
+            completions = [completion for _, completion in model.answer(asked, decoding)]
+            wall = time.perf_counter() - began
             processor_seconds = time.process_time() - start
-            read = max(completion.first_token_seconds for completion in completions)
-            wall = max(completion.latency_seconds for completion in completions)
+            read = sum(completion.first_token_seconds for completion in completions)
             written = sum(completion.tokens for completion in completions)
-            prompt_tokens = sum(len(conversation.tokens) for conversation in wave)
-            first = sum(completion.first_token_seconds for completion in completions) / len(wave)
+            prompt_tokens = sum(len(conversation.tokens) for conversation in asked)
+            first = read / len(asked)
             print(
                 f"{slots:3} slots: {written / wall:6.1f} tokens/s "
                 f"({written / (wall - read):6.1f} decoding, prompts {prompt_tokens / read:6.0f}), "

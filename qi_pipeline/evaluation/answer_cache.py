@@ -1,6 +1,6 @@
 """Answers on disk: what was generated once is never generated again.
 
-Flows in: answers, a wave at a time. Flows out: the same answers by the hash of everything that
+Flows in: answers, as they come. Flows out: the same answers by the hash of everything that
 decided them. A file belongs to one model, engine and way of decoding; it only grows, one process
 writes it at a time, and a line that a killed process cut off is dropped. How answers come about
 does not belong here.
@@ -8,7 +8,7 @@ does not belong here.
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,17 +142,6 @@ def append_answers(stream: IO[bytes], answers: Mapping[str, Answer]) -> None:
         os.fsync(stream.fileno())
 
 
-def waves(questions: Sequence[Question], slots: int) -> Iterator[Sequence[Question]]:
-    """Cut questions into waves, in their order."""
-    for start in range(0, len(questions), slots):
-        yield questions[start : start + slots]
-
-
 def progress(tokens: int, finished: int, total: int, wall_seconds: float) -> str:
-    """Return the line that is shown after a wave that wrote `tokens`."""
+    """Return the line that is shown when `tokens` were written since the last one."""
     return f"{finished}/{total} answers, {tokens / wall_seconds:.0f} tokens/s"
-
-
-def share_of_wall(tokens: int, all_tokens: int, answers: int, wall_seconds: float) -> float:
-    """Return an answer's share of its wave's wall time: by tokens, or equal if there are none."""
-    return wall_seconds * (tokens / all_tokens if all_tokens else 1 / answers)

@@ -22,7 +22,8 @@ import ctypes
 import itertools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -75,7 +76,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer to one conversation; times count from the start of its wave."""
+    """An answer to one conversation; times count from when its prompt began to be read."""
 
     text: str
     tokens: int
@@ -83,19 +84,25 @@ class Completion:
     finish_reason: FinishReason
     first_token_seconds: float
     latency_seconds: float
+    seconds: float
+    """Its prompt's reading and its part of every step that it shared with others."""
 
 
 @dataclass(eq=False)
 class _Slot:
     """One conversation while it is being answered."""
 
+    place: int
+    """Among the conversations."""
     conversation: Conversation
     sequence: int
     """llama.cpp's number of its cache; running slots have the numbers from 0, without a gap."""
     sampler: Any
+    started: float = field(default_factory=time.perf_counter)
     written: list[int] = field(default_factory=list)
     first_token_seconds: float = 0.0
     latency_seconds: float = 0.0
+    seconds: float = 0.0
     finish_reason: FinishReason | None = None
 
     @property
@@ -110,6 +117,7 @@ class BatchedModel:
     def __init__(self, path: Path, threads: int) -> None:
         self._threads = threads
         self._context: Any = None
+        self._slots = 0
         self._rows_round_alike = False
         self._batch: Any = None
         llama_cpp.llama_backend_init()
@@ -193,6 +201,7 @@ class BatchedModel:
     def open_context(self, slots: int, tokens: int) -> None:
         """Make room for `slots` conversations of up to `tokens` tokens each, answers included."""
         self._close_context()
+        self._slots = slots
         sequences = _filled_up(slots)
         if sequences > llama_cpp.llama_max_parallel_sequences():
             raise QiPipelineError(
@@ -245,49 +254,55 @@ class BatchedModel:
 
     def answer(
         self, conversations: Sequence[Conversation], decoding: Decoding
-    ) -> tuple[Completion, ...]:
-        """Return one completion for each conversation, in order.
+    ) -> Generator[tuple[int, Completion]]:
+        """Yield the place of each conversation and its completion, as soon as it is finished.
 
-        Needs an open context with as many slots and enough tokens.
+        A conversation that is finished makes room for the next. Needs an open context with enough
+        tokens.
         """
-        start = time.perf_counter()
         llama_cpp.llama_memory_clear(self._memory, _KEEP_DATA)
-        samplers = [_sampler(decoding, conversation.seed) for conversation in conversations]
-        slots = [
-            _Slot(conversation, sequence, sampler)
-            for sequence, (conversation, sampler) in enumerate(
-                zip(conversations, samplers, strict=True)
-            )
-        ]
-        clock = _clock(start)
+        waiting = deque(enumerate(conversations))
+        running: list[_Slot] = []
         try:
-            for slot in slots:
-                self._read_prompt(slot, slots[: slot.sequence])
-                self._write_token(slot, self._sample(slot, -1), decoding, clock)
-            running = self._compact(slots)
-            while running:
-                self._step(running)
-                for row, slot in enumerate(running):
-                    self._write_token(slot, self._sample(slot, row), decoding, clock)
-                running = self._compact(running)
+            while waiting or running:
+                while waiting and len(running) < self._slots:
+                    place, conversation = waiting.popleft()
+                    sampler = _sampler(decoding, conversation.seed)
+                    running.append(_Slot(place, conversation, len(running), sampler))
+                    self._begin(running[-1], running[:-1], decoding)
+                yield from self._part_with_finished(running)
+                if running:
+                    self._step(running, decoding)
+                    yield from self._part_with_finished(running)
         finally:
-            for sampler in samplers:
-                llama_cpp.llama_sampler_free(sampler)
-        return tuple(self._completion(slot) for slot in slots)
+            for slot in running:
+                llama_cpp.llama_sampler_free(slot.sampler)
+
+    def _begin(self, slot: _Slot, neighbours: Sequence[_Slot], decoding: Decoding) -> None:
+        self._read_prompt(slot, neighbours)
+        self._write_token(slot, -1, decoding)
+        slot.first_token_seconds = slot.latency_seconds
+        slot.seconds = slot.latency_seconds
+
+    def _part_with_finished(self, running: list[_Slot]) -> Iterator[tuple[int, Completion]]:
+        """Take the finished slots out of `running` and yield what they wrote."""
+        finished = [slot for slot in running if slot.finish_reason is not None]
+        if not finished:
+            return
+        running[:] = self._compact(running)
+        for slot in finished:
+            llama_cpp.llama_sampler_free(slot.sampler)
+        for slot in finished:
+            yield slot.place, self._completion(slot)
 
     @property
     def _memory(self) -> Any:
         return llama_cpp.llama_get_memory(self._context)
 
-    def _sample(self, slot: _Slot, row: int) -> int:
-        return int(llama_cpp.llama_sampler_sample(slot.sampler, self._context, row))
-
-    def _write_token(
-        self, slot: _Slot, token: int, decoding: Decoding, clock: Callable[[], float]
-    ) -> None:
-        slot.latency_seconds = clock()
-        if not slot.written:
-            slot.first_token_seconds = slot.latency_seconds
+    def _write_token(self, slot: _Slot, row: int, decoding: Decoding) -> None:
+        """Draw the slot's next token from an output row of the last step (-1 is its last one)."""
+        token = int(llama_cpp.llama_sampler_sample(slot.sampler, self._context, row))
+        slot.latency_seconds = time.perf_counter() - slot.started
         if self.ends_answer(token):
             slot.finish_reason = "stop"
             return
@@ -361,14 +376,21 @@ class BatchedModel:
                 slot.sequence = gap
         return sorted(running, key=lambda slot: slot.sequence)
 
-    def _step(self, running: Sequence[_Slot]) -> None:
-        """Read the last token of every slot; the output row of a slot is its place in `running`."""
+    def _step(self, running: Sequence[_Slot], decoding: Decoding) -> None:
+        """Read the last token of every slot and write its next one."""
+        start = time.perf_counter()
         rows = [(slot.written[-1], slot.position, slot.sequence, True) for slot in running]
         wanted = len(rows) if self._rows_round_alike else _filled_up(len(rows))
         padding = range(len(rows), wanted)
         self._decode(rows + [(rows[0][0], 0, sequence, False) for sequence in padding])
         for sequence in padding:
             self._forget(sequence)
+        # The output row of a slot is its place in `running`.
+        for row, slot in enumerate(running):
+            self._write_token(slot, row, decoding)
+        seconds = time.perf_counter() - start
+        for slot in running:
+            slot.seconds += seconds / len(running)
 
     def _decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> None:
         """Read tokens, each with its position, sequence and whether its output is wanted."""
@@ -394,6 +416,7 @@ class BatchedModel:
             finish_reason=slot.finish_reason or "length",
             first_token_seconds=slot.first_token_seconds,
             latency_seconds=slot.latency_seconds,
+            seconds=slot.seconds,
         )
 
     def text_of(self, tokens: Sequence[int]) -> str:
@@ -453,10 +476,6 @@ def _sampler(decoding: Decoding, seed: int) -> Any:
     ):
         llama_cpp.llama_sampler_chain_add(chain, sampler)
     return chain
-
-
-def _clock(start: float) -> Callable[[], float]:
-    return lambda: time.perf_counter() - start
 
 
 _ERROR_LEVEL = 4  # GGML_LOG_LEVEL_ERROR in ggml.h; the binding's own comment is out of date

@@ -22,8 +22,6 @@ from qi_pipeline.evaluation.answer_cache import (
     append_answers,
     progress,
     read_answers,
-    share_of_wall,
-    waves,
 )
 from qi_pipeline.evaluation.records import Answer, FinishReason, GenerationOptions
 
@@ -130,7 +128,7 @@ def _ask_in_waves(
 
     finished = total - len(questions)
     under_way: tuple[Sequence[Question], list[Future[_Reply]]] | None = None
-    for wave in chain(waves(questions, options.slots), [None]):
+    for wave in chain(_waves(questions, options.slots), [None]):
         line = None
         if under_way is not None:
             asked, futures = under_way
@@ -164,7 +162,7 @@ def _keep(
                 answer=reply.text,
                 tokens=reply.tokens,
                 prompt_tokens=reply.prompt_tokens,
-                seconds=share_of_wall(reply.tokens, tokens, len(replies), wall_seconds),
+                seconds=_share_of_wall(reply.tokens, tokens, len(replies), wall_seconds),
                 latency_seconds=reply.latency_seconds,
                 first_token_seconds=reply.first_token_seconds,
                 finish_reason=reply.finish_reason,
@@ -274,3 +272,14 @@ def _read_reply(
         first_token_seconds=latency_seconds if first_token_seconds is None else first_token_seconds,
         latency_seconds=latency_seconds,
     )
+
+
+def _waves(questions: Sequence[Question], slots: int) -> Iterator[Sequence[Question]]:
+    """Cut questions into waves, in their order."""
+    for start in range(0, len(questions), slots):
+        yield questions[start : start + slots]
+
+
+def _share_of_wall(tokens: int, all_tokens: int, answers: int, wall_seconds: float) -> float:
+    """Return an answer's share of its wave's wall time: by tokens, or equal if there are none."""
+    return wall_seconds * (tokens / all_tokens if all_tokens else 1 / answers)

@@ -1,8 +1,8 @@
 """Ask a model every question of an evaluation, once.
 
 Flows in: a GGUF file or an endpoint, requests and options. Flows out: one `Answer` per request,
-read from a cache that an interrupted run leaves usable, and as soon as its wave is finished, so
-that a caller scores one wave while the next is generated. A model file runs in
+read from a cache that an interrupted run leaves usable, and soon after it is finished, so that a
+caller scores some while the next are generated. A model file runs in
 `generation_process`, a process of its own: a broken file can abort it, and its memory is gone when
 it ends. An endpoint is asked by `endpoint`. Scoring does not belong here.
 """
@@ -90,17 +90,16 @@ def generate_answers(
     cache_dir: Path,
     show: Callable[[str], None] = logger.info,
 ) -> Iterator[Answer]:
-    """Yield the model's answer to every request once: cached ones first, then wave by wave.
+    """Yield the model's answer to every request once: cached ones first, then as they come.
 
     Requests with the same messages and sample are asked once; each gets the answer, with the
-    figures of the one generation. Cached answers come in the requests' order, the others in the
-    order of their waves of `options.slots`. A wave is kept, under `cache_dir/answers`, when all of
-    it is finished; a run that was interrupted goes on with the same waves. Where a cache holds
-    parts of a wave (another suite shared some of its requests), the missing ones form smaller
-    waves: a local model's answers stay the same (see `batched_model`), their times do not.
+    figures of the one generation. Cached answers come in the requests' order, the others as they
+    are finished, `options.slots` at a time. Each is kept under `cache_dir/answers`; a run that was
+    interrupted goes on with what is missing. A local model's answers do not depend on what is
+    under way beside them (see `batched_model`), their times do.
 
-    The next wave is generated while the caller looks at this one; a caller that stops early ends
-    the generation. A progress line per wave goes to `show`.
+    Further ones are generated while the caller looks at these; a caller that stops early ends the
+    generation. Progress goes to `show`.
     Raises QiPipelineError when the model file is missing, cannot be loaded, has no chat template or
     one that refuses a conversation, when a conversation does not fit the context window, when
     another process is writing the same answers, and when an endpoint fails.
@@ -142,15 +141,15 @@ def _answers(
         total=len(questions),
         options=options,
     )
-    finished_waves = (
+    progress_lines = (
         _run_process(spec)
         if isinstance(model, LocalModel)
         else ask_endpoint(model, spec.questions, options, path, len(questions))
     )
     # Closed with this generator, so that a caller who stops early ends the generation.
-    with closing(finished_waves):
+    with closing(progress_lines):
         # One more look at the end: another process may have written what this one then found.
-        for line in chain(finished_waves, [None]):
+        for line in chain(progress_lines, [None]):
             if line is not None:
                 show(line)
             found, position = read_answers(path, position)
@@ -169,7 +168,7 @@ def _for_each(requests: Sequence[Request], answer: Answer) -> Iterator[Answer]:
 
 
 def _run_process(spec: GenerationSpec) -> Generator[str]:
-    """Run the generation process; yield a line per wave when its answers are on the disk."""
+    """Run the generation process; yield a line whenever more answers are on the disk."""
     with (
         tempfile.TemporaryDirectory(prefix="qi-generation-") as folder,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
@@ -199,5 +198,5 @@ def _run_process(spec: GenerationSpec) -> Generator[str]:
             tail = "\n".join(complaints.read().splitlines()[-_STDERR_LINES_SHOWN:])
             raise QiPipelineError(
                 f"generation with {spec.model} ended with status {process.returncode}; finished "
-                f"waves are kept and the next run goes on from there: {tail}"
+                f"answers are kept and the next run goes on from there: {tail}"
             )

@@ -1,14 +1,15 @@
 """The process that holds the model: `python -m qi_pipeline.evaluation.generation_process SPEC`.
 
 Flows in: the path of a `GenerationSpec` as JSON. Flows out: one `Answer` per question, appended to
-the spec's answers file a wave at a time, and a progress line per wave on standard output once the
-wave is on the disk. Exit status 2 with a message on standard error when the input is to blame.
+the spec's answers file as soon as it is finished, and now and then a line on standard output that
+says how many are on the disk. Exit status 2 with a message on standard error when the input is to
+blame.
 """
 
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ from qi_pipeline.evaluation.answer_cache import (
     append_answers,
     progress,
     read_answers,
-    share_of_wall,
-    waves,
 )
 from qi_pipeline.evaluation.generation import GenerationSpec
 from qi_pipeline.evaluation.records import Answer
@@ -38,22 +37,32 @@ def generate(spec: GenerationSpec) -> None:
         questions = [question for question in spec.questions if question.key not in kept]
         if not questions:
             return
-        from qi_pipeline.evaluation.batched_model import BatchedModel  # noqa: PLC0415 - heavy
+        from qi_pipeline.evaluation.batched_model import (  # noqa: PLC0415 - heavy
+            BatchedModel,
+            Conversation,
+            Decoding,
+        )
 
-        finished = spec.total - len(questions)
+        finished = kept_before = spec.total - len(questions)
         with BatchedModel(spec.model, spec.options.threads or os.cpu_count() or 1) as model:
             tokens = _fitting_tokens(model, questions, spec)
             longest = max(map(len, tokens.values()))
             slots = min(spec.options.slots, len(questions))
             model.open_context(slots, longest + spec.options.max_tokens)
-            for wave in waves(questions, spec.options.slots):
-                start = time.perf_counter()
-                answers = _answer(model, wave, tokens, spec)
-                append_answers(stream, answers)
-                finished += len(wave)
-                tokens_written = sum(answer.tokens for answer in answers.values())
-                wall_seconds = time.perf_counter() - start
-                _say(progress(tokens_written, finished, spec.total, wall_seconds))
+            said, unsaid = time.perf_counter(), 0
+            for place, completion in model.answer(
+                [Conversation(tokens[question.key], question.seed) for question in questions],
+                Decoding(spec.options.max_tokens, spec.options.temperature, spec.options.top_p),
+            ):
+                question = questions[place]
+                answer = _answer(question, completion, len(tokens[question.key]), slots)
+                append_answers(stream, {question.key: answer})
+                finished += 1
+                unsaid += completion.tokens
+                if (finished - kept_before) % spec.options.slots == 0 or finished == spec.total:
+                    now = time.perf_counter()
+                    _say(progress(unsaid, finished, spec.total, now - said))
+                    said, unsaid = now, 0
 
 
 def _fitting_tokens(
@@ -87,40 +96,19 @@ def _fitting_tokens(
     return found
 
 
-def _answer(
-    model: "BatchedModel",
-    wave: Sequence[Question],
-    tokens: Mapping[str, tuple[int, ...]],
-    spec: GenerationSpec,
-) -> dict[str, Answer]:
-    from qi_pipeline.evaluation.batched_model import Conversation, Decoding  # noqa: PLC0415 - heavy
-
-    start = time.perf_counter()
-    completions = model.answer(
-        [Conversation(tokens[question.key], question.seed) for question in wave],
-        Decoding(spec.options.max_tokens, spec.options.temperature, spec.options.top_p),
+def _answer(question: Question, completion: "Completion", prompt_tokens: int, slots: int) -> Answer:
+    return Answer(
+        task_id=question.task_id,
+        sample=question.sample,
+        answer=completion.text,
+        tokens=completion.tokens,
+        prompt_tokens=prompt_tokens,
+        seconds=completion.seconds,
+        latency_seconds=completion.latency_seconds,
+        first_token_seconds=completion.first_token_seconds,
+        finish_reason=completion.finish_reason,
+        slots=slots,
     )
-    wall_seconds = time.perf_counter() - start
-    written = sum(completion.tokens for completion in completions)
-
-    def share(completion: "Completion") -> float:
-        return share_of_wall(completion.tokens, written, len(wave), wall_seconds)
-
-    return {
-        question.key: Answer(
-            task_id=question.task_id,
-            sample=question.sample,
-            answer=completion.text,
-            tokens=completion.tokens,
-            prompt_tokens=len(tokens[question.key]),
-            seconds=share(completion),
-            latency_seconds=completion.latency_seconds,
-            first_token_seconds=completion.first_token_seconds,
-            finish_reason=completion.finish_reason,
-            slots=len(wave),
-        )
-        for question, completion in zip(wave, completions, strict=True)
-    }
 
 
 def _say(line: str) -> None:

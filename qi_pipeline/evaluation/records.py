@@ -53,7 +53,7 @@ class GenerationOptions(_Record):
     """Share of the probability mass that is drawn from; without effect on greedy decoding."""
     seed: int = 0
     slots: int = 16
-    """Conversations decoded side by side. They go in waves of this many, in the requests' order."""
+    """Conversations under way side by side, begun in the requests' order."""
     threads: int | None = None
     """CPU threads; None means all cores. Changes the speed, never what is answered."""
 
@@ -72,15 +72,14 @@ class Answer(_Record):
     """Tokens generated."""
     prompt_tokens: int
     seconds: float
-    """This answer's share, by tokens, of its wave's wall time: shares add up to the time it took to
-    generate all answers."""
+    """This answer's part of the wall time: parts add up to the time it took to generate all."""
     latency_seconds: float
-    """Wall time from the start of the wave to this answer's last token."""
+    """Wall time from the start, of its reading or of its wave, to this answer's last token."""
     first_token_seconds: float
-    """Wall time from the start of the wave to this answer's first token."""
+    """Wall time from there to this answer's first token."""
     finish_reason: FinishReason
     slots: int
-    """Answers in the wave."""
+    """Answers under way side by side, at most."""
 
 
 class TestResult(_Record):

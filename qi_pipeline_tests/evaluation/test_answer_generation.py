@@ -110,11 +110,21 @@ def test_every_answer_comes_with_its_figures(greedy: list[Answer]) -> None:
         assert 0 < answer.first_token_seconds <= answer.latency_seconds
         assert (answer.finish_reason == "length") == (answer.tokens == OPTIONS.max_tokens)
     assert {answer.finish_reason for answer in greedy} == {"stop", "length"}
-    assert [answer.slots for answer in greedy] == [4, 4, 4, 4, 1]
-    wave = greedy[:4]
-    wall = max(answer.latency_seconds for answer in wave)
-    assert sum(answer.seconds for answer in wave) >= wall
-    assert wave[0].seconds / wave[0].tokens == pytest.approx(wave[3].seconds / wave[3].tokens)
+    assert {answer.slots for answer in greedy} == {4}
+
+
+@pytest.mark.slow
+def test_the_parts_of_the_time_add_up(tmp_path: Path, small_model: Path) -> None:
+    """Also where one answer is under way for as long as several others together."""
+    options = OPTIONS.model_copy(update={"slots": 2, "max_tokens": 60})
+    prompts = (ENDLESS, "Say hi.", "Say yes.", "Say no.")
+    asked = [request(prompt, prompt, system="Be brief.") for prompt in prompts]
+    answers = generate(small_model, asked, options, tmp_path)
+    longest = max(answer.latency_seconds for answer in answers)
+    assert longest <= sum(answer.seconds for answer in answers)
+    for answer in answers:
+        assert 0 < answer.seconds < answer.latency_seconds
+    assert sum(answer.latency_seconds for answer in answers) > longest + 0.1
 
 
 @pytest.mark.slow
@@ -226,10 +236,10 @@ def test_what_was_answered_is_never_asked_again(tmp_path: Path, small_model: Pat
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_whole_waves_and_the_next_goes_on_with_the_same(
+def test_a_killed_process_leaves_whole_answers_and_the_next_goes_on(
     tmp_path: Path, small_model: Path
 ) -> None:
-    # The second wave is long enough to be killed in its middle.
+    # One answer is long enough for the process to be killed in its middle.
     prompts = {"a": PROMPTS["a"], "b": PROMPTS["b"], "c": ENDLESS, "d": PROMPTS["d"], "e": "Hi."}
     asked = [request(task_id, prompt, system="Be brief.") for task_id, prompt in prompts.items()]
     options = OPTIONS.model_copy(update={"slots": 2, "max_tokens": 160})
@@ -242,7 +252,7 @@ def test_a_killed_process_leaves_whole_waves_and_the_next_goes_on_with_the_same(
     process.communicate()
     answers = cache_file(small_model, options, tmp_path / "cut")
     kept, end = read_answers(answers)
-    assert [answer.task_id for answer in kept.values()] == ["a", "b"]
+    assert 2 <= len(kept) < 5
     assert end == answers.stat().st_size
 
     answers.write_bytes(answers.read_bytes() + b'{"key": "x", "answer": {"task_id": "c", "ans')
@@ -250,16 +260,16 @@ def test_a_killed_process_leaves_whole_waves_and_the_next_goes_on_with_the_same(
     resumed = list(
         generate_answers(LocalModel(small_model), asked, options, tmp_path / "cut", shown.append)
     )
-    assert resumed[:2] == list(kept.values())
+    by_task = {answer.task_id: answer for answer in resumed}
+    assert [by_task[answer.task_id] for answer in kept.values()] == list(kept.values())
     assert texts(resumed) == texts(whole)
-    assert [answer.slots for answer in resumed] == [answer.slots for answer in whole]
-    assert shown[0] == "2 of 5 answers kept, 3 to generate"
-    assert [line.split()[0] for line in shown[1:]] == ["4/5", "5/5"]
+    assert shown[0] == f"{len(kept)} of 5 answers kept, {5 - len(kept)} to generate"
+    assert shown[-1].startswith("5/5 answers, ")
     assert len(answers.read_text(encoding="utf-8").splitlines()) == 5
 
 
 @pytest.mark.slow
-def test_the_next_wave_is_generated_while_the_caller_is_busy(
+def test_further_answers_are_generated_while_the_caller_is_busy(
     tmp_path: Path, small_model: Path
 ) -> None:
     options = OPTIONS.model_copy(update={"slots": 1, "max_tokens": 4})
