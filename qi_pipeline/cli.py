@@ -433,7 +433,7 @@ def presets() -> None:
     from qi_pipeline.training.presets import load_presets
 
     for name, preset in load_presets().items():
-        print(f"{name:<12} {preset.description}")
+        print(f"{name:<12} {preset.description}; measures {', '.join(preset.evaluation_arms)}")
 
 
 @app.command()

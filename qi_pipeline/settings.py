@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     """Task suite of the evaluation (JSON Lines); unset means the bundled one."""
     evaluation_max_tokens: int = Field(default=800, ge=1)
     """Most tokens of one generated answer; the longest reference of the bundled suite has 760."""
-    evaluation_arms: tuple[ArmName, ...] = ARMS
-    """Arms to measure, as a JSON list; `base` and `tuned` always are."""
+    evaluation_arms: tuple[ArmName, ...] | None = None
+    """Arms to measure, as a JSON list; `base` and `tuned` always are. Unset means the preset's."""
     evaluation_best_of: int = Field(default=4, ge=1)
     """Candidates per task in the verified arm."""
     evaluation_functions: int | None = Field(default=None, ge=0)

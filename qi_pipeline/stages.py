@@ -169,7 +169,7 @@ class Pipeline(ModelStages):
                 verification=verification,
             ),
         }
-        chosen = {BASE, TUNED, *self.settings.evaluation_arms}
+        chosen = {BASE, TUNED, *(self.settings.evaluation_arms or self.preset.evaluation_arms)}
         found = [plan for name, plan in plans.items() if name in chosen]
         if LIVE in models:
             found.append(ArmPlan(LIVE, models[LIVE]))

@@ -1,15 +1,17 @@
-"""The release pointer: it moves only when the gate says so, and says why it stays."""
+"""Which arms are measured; the release pointer moves only when the gate says so."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qi_pipeline.artefacts import file_hash, write_json, write_text
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.evaluation.generation import LocalModel
 from qi_pipeline.evaluation.report import EvaluationContext, evaluation_report, write_report
 from qi_pipeline.handles import Evaluation, Gguf
-from qi_pipeline.settings import Settings
-from qi_pipeline.stages import HEADLINE, Pipeline, as_past, results_version
+from qi_pipeline.settings import ARMS, Settings
+from qi_pipeline.stages import BASE, HEADLINE, TUNED, Pipeline, as_past, results_version
 from qi_pipeline_tests.evaluation.samples import GOOD, USELESS, make_arm, make_task
 from qi_pipeline_tests.evaluation.test_gate import parity, self_test
 
@@ -208,3 +210,20 @@ def test_a_toolchain_that_is_not_there_is_named(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path).model_copy(update={"toolchain_dir": tmp_path / "none"})
     with pytest.raises(QiPipelineError, match="make setup"):
         Pipeline(settings).require_usable()
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"preset": "embedded"}, ("base", "tuned")),
+        ({"preset": "workstation"}, ARMS),
+        ({"preset": "embedded", "evaluation_arms": ARMS}, ARMS),
+        ({"evaluation_arms": ("tuned+retrieval",)}, ("base", "tuned", "tuned+retrieval")),
+    ],
+)
+def test_the_preset_says_which_arms_are_measured_unless_the_settings_do(
+    tmp_path: Path, changes: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    pipeline = Pipeline(Settings(data_dir=tmp_path / "data", **changes))
+    models = {name: LocalModel(tmp_path / name) for name in (BASE, TUNED)}
+    assert tuple(plan.name for plan in pipeline.arm_plans(models)) == names

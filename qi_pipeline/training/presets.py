@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from qi_pipeline.errors import QiPipelineError
+from qi_pipeline.settings import ArmName
 
 PRESETS_FILE = Path(__file__).with_name("presets.toml")
 
@@ -47,10 +48,12 @@ class Preset(BaseModel):
     max_validation_tokens: int = Field(gt=0)
     epochs: int = Field(gt=0)
     seed: int = Field(ge=0)
+    evaluation_arms: tuple[ArmName, ...]
+    """Arms that are measured unless the settings name others."""
 
     def hyperparameters(self) -> dict[str, object]:
         """Return every field that changes the adapter."""
-        return self.model_dump(mode="json", exclude={"name", "description"})
+        return self.model_dump(mode="json", exclude={"name", "description", "evaluation_arms"})
 
 
 @lru_cache(maxsize=1)

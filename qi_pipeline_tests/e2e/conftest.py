@@ -1,5 +1,6 @@
 """One whole run on the sample library at a tiny training budget, shared by the tests here."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qi_pipeline.evaluation.tasks import Task, bundled_suite, load_tasks
+from qi_pipeline.settings import ARMS
 
 TASKS = 6
 """As few as the gate can judge: enough for one category and for a bootstrap over types."""
@@ -59,6 +61,7 @@ def terminal_in(folder: Path) -> Terminal:
             "DAGSTER_HOME": str(folder / "dagster"),
             "QI_PRESET": "tiny",
             "QI_TASKS": str(tasks),
+            "QI_EVALUATION_ARMS": json.dumps(ARMS),
             "QI_EVALUATION_MAX_TOKENS": "40",
             "QI_EVALUATION_BEST_OF": "2",
             "QI_EVALUATION_FUNCTIONS": "2",
