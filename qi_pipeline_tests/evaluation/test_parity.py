@@ -37,6 +37,7 @@ from qi_pipeline.evaluation.parity import (
     judge_parity,
     make_probe,
 )
+from qi_pipeline.evaluation.parity_process import _until_its_end
 from qi_pipeline.evaluation.records import ArmResult, GenerationOptions, ParityReport
 from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
 from qi_pipeline.export.gguf import MODEL_FILE, export_gguf
@@ -212,6 +213,21 @@ def test_the_adapter_is_judged_by_the_same_instrument(judge: Judge) -> None:
     assert (bad.task_id, bad.score.passes, bad.answer.finish_reason) == (
         *(tasks[1].id, False, "length"),
     )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "kept", "reason"),
+    [
+        ([5, 6, 7], 3, "length"),
+        ([5, 6, 0, 0, 0], 2, "stop"),
+        ([4] + [5, 6] * 200, 129, "repetition"),
+        ([5] * 128 + [0, 0], 128, "repetition"),
+    ],
+)
+def test_the_adapter_ends_its_answers_where_the_file_does(
+    tokens: list[int], kept: int, reason: str
+) -> None:
+    assert _until_its_end(tokens, frozenset([0])) == (tokens[:kept], reason)
 
 
 # ── What is missing or dies ──────────────────────────────────────────────────────────────────────
