@@ -97,9 +97,17 @@ def admit(
     return current.model_copy(update=changes)
 
 
-def withhold(current: Release, model: Path, base: ReleasedModel, decision: Decision) -> Release:
-    """Keep everything as it is, and remember which model was held back and why."""
-    return current.model_copy(update={"candidate": model, "base": base, "decision": decision})
+def withhold(
+    current: Release, model: ReleasedModel, base: ReleasedModel, decision: Decision
+) -> Release:
+    """Keep the live model, and remember which model was held back and why.
+
+    A canary that the gate no longer lets in is withdrawn; a later evaluation may admit it again.
+    """
+    changes: dict[str, object] = {"candidate": model.model, "base": base, "decision": decision}
+    if current.canary is not None and current.canary.model_hash == model.model_hash:
+        changes |= {"canary": None, "canary_share": 0.0}
+    return current.model_copy(update=changes)
 
 
 def promote(current: Release) -> Release:

@@ -473,8 +473,8 @@ class Pipeline(ModelStages):
         """Compare the candidate with the incumbent; the one gate of check and release."""
         current = self.current_release()
         candidate = evaluation.candidate.data_version
-        if current.knows(candidate):
-            return Decision(release=True, reason="The candidate is already in place.", lines=())
+        if current.live is not None and current.live.model_hash == candidate:
+            return Decision(release=True, reason="The candidate is already live.", lines=())
         if candidate in current.rolled_back:
             return _refused("The candidate was taken back by hand; it is not let in again.")
         report = evaluation.read()
@@ -495,10 +495,13 @@ class Pipeline(ModelStages):
         )
 
     def model_release(self, evaluation: Evaluation) -> Outcome[Release]:
-        """Let the candidate in when the gate says so; otherwise keep everything, and say why."""
+        """Let the candidate in when the gate says so; otherwise keep the live model and say why.
+
+        A candidate that is on trial already stays there, or is withdrawn.
+        """
         with clock() as timer, self._pointer_held() as current:
             decision = self.decide(evaluation)
-            already = current.knows(evaluation.candidate.data_version)
+            already = decision.release and current.knows(evaluation.candidate.data_version)
             release = current
             if not already:
                 candidate = _released(evaluation.candidate, evaluation)
@@ -506,7 +509,7 @@ class Pipeline(ModelStages):
                 release = (
                     admit(current, candidate, base, decision, self.settings.canary_share)
                     if decision.release
-                    else withhold(current, candidate.model, base, decision)
+                    else withhold(current, candidate, base, decision)
                 )
                 self._write_release(release)
         figures = {

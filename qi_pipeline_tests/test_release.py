@@ -78,7 +78,7 @@ def test_promotion_makes_the_canary_live_and_keeps_the_model_before(
 def test_a_model_held_back_moves_nothing(tmp_path: Path, base: ReleasedModel) -> None:
     one, two = model(tmp_path, "one"), model(tmp_path, "two")
     live = promote(admitted(nothing_released(), one, base))
-    after = withhold(live, two.model, base, NO)
+    after = withhold(live, two, base, NO)
     assert (after.live, after.canary, after.candidate) == (one, None, two.model)
     assert after.decision == NO
 

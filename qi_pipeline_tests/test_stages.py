@@ -153,6 +153,21 @@ def test_releasing_the_model_on_trial_again_changes_nothing(pipeline: Pipeline) 
     assert pipeline.decide(evaluation).release
 
 
+def test_a_model_on_trial_that_measures_worse_later_is_withdrawn(pipeline: Pipeline) -> None:
+    pipeline.model_release(evaluated(pipeline, "live", 8, "base", 2))
+    before = pipeline.promote()
+    admitted = pipeline.model_release(evaluated(pipeline, "one", 8, "live", 8)).handle
+    assert admitted.canary is not None
+    worse = evaluated(pipeline, "one", 2, "live", 8)
+    assert worse.candidate.data_version == admitted.canary.model_hash
+    outcome = pipeline.model_release(worse)
+    assert not outcome.reused
+    assert outcome.handle.canary is None
+    assert outcome.handle.live == before.live
+    assert "headline" in outcome.handle.decision.reason
+    assert pipeline.model_release(evaluated(pipeline, "one", 8, "live", 8)).handle.canary
+
+
 def test_what_was_taken_back_is_not_let_in_again(pipeline: Pipeline) -> None:
     evaluation = evaluated(pipeline, "one", 8, "base", 2)
     pipeline.model_release(evaluation)
