@@ -60,6 +60,7 @@ from qi_pipeline.evaluation.repository import (
 from qi_pipeline.evaluation.selftest import SelfTest, run_self_test
 from qi_pipeline.evaluation.suite_check import SuiteCheck, check_suite
 from qi_pipeline.evaluation.tasks import (
+    GENERAL_SYSTEM_PROMPT,
     Task,
     bundled_suite,
     general_suite,
@@ -362,9 +363,10 @@ class Pipeline(ModelStages):
             self.report(f"arm {plan.name!r}: {len(tasks)} tasks")
             arms.append(run_arm(plan, tasks, setup))
         regression = []
+        plainly = replace(setup, system_prompt=GENERAL_SYSTEM_PROMPT)
         for name, model in (models or {}).items():
             self.report(f"general TypeScript, {name} model: {len(general)} tasks")
-            regression.append(run_arm(ArmPlan(name, model), general, setup))
+            regression.append(run_arm(ArmPlan(name, model), general, plainly))
         context = EvaluationContext(
             title=f"How well the model writes {self.profile.name}",
             library=f"{self.profile.name} at {snapshot.commit[:12]} ({snapshot.subject})",

@@ -67,6 +67,15 @@ def general_suite() -> Path:
     return Path(__file__).with_name("tasks") / "general.jsonl"
 
 
+GENERAL_SYSTEM_PROMPT = (
+    "You write TypeScript. Answer with one complete module in a single ```typescript block: types "
+    "and exported code. Export what you are asked for, and use no packages."
+)
+"""For the tasks in general TypeScript: beside a library's own prompt models reach for the library.
+
+With that of QiCore Qwen2.5-Coder-0.5B compiled none of the 20; a floor shows no forgetting."""
+
+
 def load_tasks(path: Path) -> tuple[Task, ...]:
     """Return the tasks of a JSON Lines file, in the file's order.
 
