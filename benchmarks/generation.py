@@ -17,9 +17,11 @@ from pathlib import Path
 from qi_pipeline.evaluation.generation import llama_version
 from qi_pipeline.evaluation.records import Message
 from qi_pipeline.evaluation.tasks import bundled_suite, load_tasks
+from qi_pipeline.processes import OPENMP_WAITING
 
 # Waits like the evaluation's own process does; read when llama.cpp is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for variable, value in OPENMP_WAITING.items():
+    os.environ.setdefault(variable, value)
 
 SYSTEM_PROMPT = (
     "You write TypeScript that follows the library's conventions. Answer with one module."
@@ -27,7 +29,7 @@ SYSTEM_PROMPT = (
 
 
 def main() -> None:
-    from qi_pipeline.evaluation.batched_model import (  # noqa: PLC0415 - after OMP_WAIT_POLICY
+    from qi_pipeline.evaluation.batched_model import (  # noqa: PLC0415 - after OPENMP_WAITING
         BatchedModel,
         Conversation,
         Decoding,

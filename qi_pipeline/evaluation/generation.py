@@ -26,6 +26,7 @@ from qi_pipeline.errors import QiPipelineError
 from qi_pipeline.evaluation.answer_cache import Origin, Question, read_answers
 from qi_pipeline.evaluation.endpoint import Endpoint, ask_endpoint
 from qi_pipeline.evaluation.records import Answer, GenerationOptions, Request
+from qi_pipeline.processes import OPENMP_WAITING
 from qi_pipeline.settings import PROJECT_ROOT
 
 logger = logging.getLogger(__name__)
@@ -179,9 +180,8 @@ def _run_process(spec: GenerationSpec) -> Generator[str]:
         with subprocess.Popen(
             command,
             cwd=PROJECT_ROOT,
-            # Threads of llama.cpp (OpenMP) that wait by spinning come to a halt beside other work,
-            # such as scoring; whoever set a policy keeps it.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
+            # Whoever set a policy keeps it.
+            env={**OPENMP_WAITING, **os.environ},
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,

@@ -32,6 +32,7 @@ from qi_pipeline.evaluation.records import (
 )
 from qi_pipeline.evaluation.statistics import compare_pairs
 from qi_pipeline.evaluation.tasks import Task
+from qi_pipeline.processes import OPENMP_WAITING
 from qi_pipeline.settings import PROJECT_ROOT
 
 PROBES: Final = 16
@@ -215,7 +216,7 @@ def compare_models(spec: ParitySpec) -> ParityFindings:
             [*command, str(specification), str(result)],
             cwd=PROJECT_ROOT,
             # Threads that wait by spinning take the processor from the one that they wait for.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
+            env={**OPENMP_WAITING, **os.environ},
             capture_output=True,
             text=True,
             errors="replace",
