@@ -9,9 +9,9 @@ import threading
 import time
 import warnings
 
-# How threads of llama.cpp wait for each other. OpenMP's default is to spin for long, which comes to a
-# halt beside other work, such as scoring; falling asleep at once costs a fifth of the tokens per
-# second. 20,000 turns of GNU OpenMP are some 20 microseconds (`benchmarks.generation`).
+# How threads of llama.cpp wait for each other. OpenMP's default is to spin for long, which comes to
+# a halt beside other work, such as scoring. Falling asleep at once costs a fifth of the tokens per
+# second; a short while before it costs nothing (`benchmarks.generation`).
 OPENMP_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
 _POLL_SECONDS = 1.0
 _ABANDONED = 130

@@ -215,7 +215,6 @@ def compare_models(spec: ParitySpec) -> ParityFindings:
         finished = subprocess.run(
             [*command, str(specification), str(result)],
             cwd=PROJECT_ROOT,
-            # Threads that wait by spinning take the processor from the one that they wait for.
             env={**OPENMP_WAITING, **os.environ},
             capture_output=True,
             text=True,
